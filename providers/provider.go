@@ -1,0 +1,164 @@
+// Package providers holds what Meridian asks of a cloud and of a database technology: small capabilities, one method each.
+// A provider or engine implements those that it has; callers ask with As.
+//
+// It must never know a concrete provider: cmd registers them. Errors that a caller may retry are said so by errors.go.
+package providers
+
+import (
+	"context"
+	"time"
+
+	"meridian/stacks"
+)
+
+// Provider is a cloud adapter. Everything else is a capability.
+type Provider interface {
+	// Name is the word in the spec, like "local".
+	Name() string
+}
+
+// EngineVersions tells which versions of an engine a provider can run here, newest first, exact ("15.18").
+type EngineVersions interface {
+	EngineVersions(ctx context.Context, engine string) ([]string, error)
+}
+
+// Validator checks a region of a spec before anything is touched: versions, parameters, location. Diagnostics carry Field paths from the spec's root.
+type Validator interface {
+	ValidateRegion(ctx context.Context, db stacks.Database, region stacks.Region) []stacks.Diagnostic
+}
+
+// PlaceInput is what a placement is made from.
+type PlaceInput struct {
+	Stack stacks.StackID
+	// Taken lists the addresses ("host:port") that other regions have.
+	Taken []string
+}
+
+// Placer gives a region its place for life. It must not return an address on which something answers or listens.
+type Placer interface {
+	Place(ctx context.Context, in PlaceInput) (stacks.Placement, error)
+}
+
+// ModuleInput is what a region's module call is made from.
+type ModuleInput struct {
+	Stack     stacks.StackID
+	Database  stacks.Database // effective
+	Region    stacks.Region
+	Placement stacks.Placement
+}
+
+// ModuleCaller says which module a region is made of. It is pure.
+type ModuleCaller interface {
+	ModuleCall(in ModuleInput) (stacks.ModuleCall, error)
+}
+
+// SecretNames lists the catalog's names of the secrets that a region needs to exist before it is planned. It is pure.
+type SecretNames interface {
+	SecretNames(in ModuleInput) []string
+}
+
+// EndpointInput is what an endpoint is read from.
+type EndpointInput struct {
+	ModuleInput
+	Outputs map[string]any // terraform's outputs, from the state
+}
+
+// EndpointReader says where a region answers, from its outputs. It is pure.
+type EndpointReader interface {
+	Endpoint(in EndpointInput) (stacks.Endpoint, error)
+}
+
+// ReadyState is one gate's answer.
+type ReadyState string
+
+// The answers of a gate. Unknown words of a cloud are pending, and named in the message.
+const (
+	StatePending ReadyState = "pending"
+	StateReady   ReadyState = "ready"
+	StateFailed  ReadyState = "failed"
+)
+
+// ReadyStatus is what one look found.
+type ReadyStatus struct {
+	State   ReadyState
+	Raw     string // the cloud's own word
+	Message string
+	Percent int // 0 where the cloud does not say
+}
+
+// ControlPlane is the first gate of readiness: what the cloud's API says.
+type ControlPlane interface {
+	ControlPlane(ctx context.Context, in ModuleInput) (ReadyStatus, error)
+}
+
+// Engine is a database technology. Everything else is a capability.
+type Engine interface {
+	// Name is the word in the spec, like "postgres".
+	Name() string
+}
+
+// Target is one region's database as an engine reaches it. Secret values live only here, in memory.
+type Target struct {
+	Region   string
+	Endpoint stacks.Endpoint
+	Password string
+}
+
+// Prober is the third gate of readiness: a query answers. (The second, TCP, is the caller's.)
+type Prober interface {
+	Probe(ctx context.Context, t Target) error
+}
+
+// Objects are the databases and users that a region must have. Passwords maps a user's name to its password.
+type Objects struct {
+	RunNumber int64
+	Databases []stacks.LogicalDatabase
+	Users     []stacks.User
+	Passwords map[string]string
+}
+
+// ObjectsReport says what EnsureObjects found beside the spec.
+type ObjectsReport struct {
+	Unmanaged []string // "database old", "user bob": there, not in the spec, kept
+	Changed   []string
+}
+
+// ObjectEnsurer makes databases, users and grants as the spec says, idempotently.
+type ObjectEnsurer interface {
+	EnsureObjects(ctx context.Context, t Target, o Objects) (ObjectsReport, error)
+}
+
+// LinkInput is one link between two regions. A step of a smaller RunNumber than the one on the target is refused with ErrSuperseded.
+type LinkInput struct {
+	Stack     stacks.StackID // of the target; its Incarnation is part of every name that the link makes
+	RunNumber int64
+	Link      stacks.Link
+	From, To  Target
+	// Password of the replication role on the source.
+	Password string
+	Objects  Objects
+	MaxLag   time.Duration
+}
+
+// LinkStatus is what one look at a link found.
+type LinkStatus struct {
+	State   ReadyState
+	Message string // "copying orders: 3 of 5 tables"
+	// Lag is from the commit of a row on the source to its arrival on the target, as measured by this look. Valid when State is ready.
+	Lag time.Duration
+}
+
+// Linker makes, proves and removes links. Each is idempotent; a message never holds a password.
+type Linker interface {
+	// EnsureLink checks first (log level, keys, versions, free slots), copies the schema, makes publication and subscription.
+	EnsureLink(ctx context.Context, in LinkInput) error
+	// CheckLink takes one look; it is ready when the initial copy is done and a row written at the source was read at the target.
+	CheckLink(ctx context.Context, in LinkInput) (LinkStatus, error)
+	// RemoveLink leaves no slot, publication or subscription, also when one side is dead; what it cannot reach it reports as ErrLeftBehind, naming the side.
+	RemoveLink(ctx context.Context, in LinkInput) error
+}
+
+// ConnectionStrings prints how a person or program connects, for one logical database and user; password is put in where not empty.
+type ConnectionStrings interface {
+	ConnectionString(e stacks.Endpoint, database, user, password string) string
+}

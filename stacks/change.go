@@ -1,0 +1,48 @@
+package stacks
+
+// Action is what a plan does to one resource; Terraform's own words.
+type Action string
+
+// The actions of a change.
+const (
+	ActionNoop    Action = "no-op"
+	ActionCreate  Action = "create"
+	ActionRead    Action = "read"
+	ActionUpdate  Action = "update"
+	ActionDelete  Action = "delete"
+	ActionReplace Action = "replace"
+	ActionForget  Action = "forget"
+)
+
+// Change is one resource (or output) change of a plan, as people see and approve it.
+type Change struct {
+	Region  string `json:"region,omitempty"`
+	Address string `json:"address"`
+	// PreviousAddress is set where the resource moved.
+	PreviousAddress string `json:"previousAddress,omitempty"`
+	Type            string `json:"type,omitempty"`
+	Action          Action `json:"action"`
+	Reason          string `json:"reason,omitempty"`
+	Importing       bool   `json:"importing,omitempty"`
+	// DataBearing marks a resource whose destruction loses data.
+	DataBearing bool              `json:"dataBearing,omitempty"`
+	Attributes  []AttributeChange `json:"attributes,omitempty"`
+}
+
+// AttributeChange is one attribute of a change. Sensitive values are never here: Before and After are then empty.
+// Values are JSON text; Unknown means "known after apply".
+type AttributeChange struct {
+	Path      string `json:"path"`
+	Before    string `json:"before,omitempty"`
+	After     string `json:"after,omitempty"`
+	Sensitive bool   `json:"sensitive,omitempty"`
+	Unknown   bool   `json:"unknown,omitempty"`
+	// Forces marks an attribute that forces a replacement.
+	Forces bool `json:"forces,omitempty"`
+}
+
+// Dangerous reports whether the change loses data or control: a delete, a replacement or a forgetting of something data-bearing.
+// A yes given in advance (--yes) never covers it.
+func (c Change) Dangerous() bool {
+	return c.DataBearing && (c.Action == ActionDelete || c.Action == ActionReplace || c.Action == ActionForget)
+}

@@ -1,0 +1,99 @@
+package stacks
+
+import (
+	"fmt"
+	"strings"
+)
+
+// StackID names the stack of one region of one incarnation of a database. It is part of every path, lock and journal key.
+type StackID struct {
+	Namespace   string `json:"namespace"`
+	Name        string `json:"name"`
+	Incarnation string `json:"incarnation"`
+	Region      string `json:"region"`
+}
+
+// String is "namespace/name/incarnation/region": the key of the stack in the journal.
+func (id StackID) String() string {
+	return id.Namespace + "/" + id.Name + "/" + id.Incarnation + "/" + id.Region
+}
+
+// ParseStackID reads what String wrote.
+func ParseStackID(s string) (StackID, error) {
+	p := strings.Split(s, "/")
+	if len(p) != 4 || p[0] == "" || p[1] == "" || p[2] == "" || p[3] == "" {
+		return StackID{}, fmt.Errorf("stack ID %q: want namespace/name/incarnation/region", s)
+	}
+	return StackID{Namespace: p[0], Name: p[1], Incarnation: p[2], Region: p[3]}, nil
+}
+
+// File is one file of a stack; Path is relative, with forward slashes.
+type File struct {
+	Path    string `json:"path"`
+	Content []byte `json:"content"`
+}
+
+// ProviderRequirement pins one Terraform provider of a stack: Source like "hashicorp/aws", an exact version.
+type ProviderRequirement struct {
+	LocalName string `json:"localName"`
+	Source    string `json:"source"`
+	Version   string `json:"version"`
+}
+
+// ModuleEntry is one line of .terraform/modules/modules.json: Key is the call's name, Dir is relative to the stack.
+type ModuleEntry struct {
+	Key    string `json:"Key"`
+	Source string `json:"Source"`
+	Dir    string `json:"Dir"`
+}
+
+// Stack is the rendered root module of one region. Digest is the SHA-256, in hex, of its files in order of path.
+type Stack struct {
+	ID        StackID               `json:"id"`
+	Files     []File                `json:"files"`
+	Digest    string                `json:"digest"`
+	Providers []ProviderRequirement `json:"providers"`
+	Modules   []ModuleEntry         `json:"modules"`
+	// Secrets maps an ephemeral root variable to the catalog's name of the secret that is given in it, at plan and again at apply.
+	Secrets map[string]string `json:"secrets,omitempty"`
+	// DataBearing lists the resource types whose destruction or replacement loses data.
+	DataBearing []string `json:"dataBearing,omitempty"`
+}
+
+// ModuleCall is what a provider wants in a region's stack: one of our modules, its inputs and its providers. Render turns it into files.
+type ModuleCall struct {
+	// Module is the folder under modules/, like "local-postgres".
+	Module string
+	// Inputs are the module's arguments: strings, bools, int64s, []any, map[string]any. Never a secret.
+	Inputs map[string]any
+	// Secrets maps a module argument to the catalog's name of a secret; rendered as an ephemeral root variable of the argument's name.
+	Secrets map[string]string
+	// Outputs are the module's outputs to export from the root. None may be sensitive.
+	Outputs     []string
+	Providers   []ProviderConfig
+	DataBearing []string
+}
+
+// ProviderConfig is one required provider and its configuration block (no secret in it).
+type ProviderConfig struct {
+	ProviderRequirement
+	Config map[string]any
+}
+
+// Placement is what the catalog gave a region for its life: for provider local a loopback address, a port and a data directory.
+type Placement struct {
+	Address string            `json:"address,omitempty"`
+	Port    int               `json:"port,omitempty"`
+	Values  map[string]string `json:"values,omitempty"`
+}
+
+// Endpoint is where a region's database answers. Secret is the catalog's name of the password, never the password.
+type Endpoint struct {
+	Host     string `json:"host"`
+	Port     int    `json:"port"`
+	User     string `json:"user"`
+	Secret   string `json:"secret"`
+	Database string `json:"database"`
+	// TLSMode is the engine's own word for it ("disable", "require", "verify-full").
+	TLSMode string `json:"tlsMode,omitempty"`
+}

@@ -1,0 +1,52 @@
+// Package terraform knows what goes into and comes out of terraform, without running it: work directory, lock file, event stream,
+// plan file, state file, typed errors, and the runner's protocol.
+//
+// It must never start a process or open a socket.
+package terraform
+
+import (
+	"path/filepath"
+
+	"meridian/stacks"
+)
+
+// Site is one kernel with one work directory and one lock directory: the data directory of a Meridian. Its methods are the only
+// place that knows where things lie under it.
+type Site struct{ Root string }
+
+// stackDir is "<namespace>/<name>-<incarnation>/<region>".
+func stackDir(id stacks.StackID) string {
+	return filepath.Join(id.Namespace, id.Name+"-"+id.Incarnation, id.Region)
+}
+
+// WorkDir is the one absolute work path of a stack, 0700, the same for plan and apply.
+func (s Site) WorkDir(id stacks.StackID) string { return filepath.Join(s.Root, "work", stackDir(id)) }
+
+// CheckDir is the scratch copy of one check step.
+func (s Site) CheckDir(step string) string {
+	return filepath.Join(s.Root, "check", filepath.FromSlash(step))
+}
+
+// SpoolDir holds what the runner has written down and not yet shipped: output, snapshots, attempt.json, exit.json.
+func (s Site) SpoolDir(id stacks.StackID) string {
+	return filepath.Join(s.Root, "spool", stackDir(id))
+}
+
+// RunnerLock is held by a living runner and never inherited.
+func (s Site) RunnerLock(id stacks.StackID) string {
+	return filepath.Join(s.Root, "locks", stackDir(id)+".runner")
+}
+
+// StackLock is inherited by shim, terraform and plugins: while it is held, something of an attempt lives.
+func (s Site) StackLock(id stacks.StackID) string {
+	return filepath.Join(s.Root, "locks", stackDir(id)+".stack")
+}
+
+// Templates holds ready-made .terraform directories, one per set of providers.
+func (s Site) Templates() string { return filepath.Join(s.Root, "templates") }
+
+// Mirror is the unpacked filesystem mirror with our own plugins.
+func (s Site) Mirror() string { return filepath.Join(s.Root, "plugins") }
+
+// LogDir holds the runners' own logs.
+func (s Site) LogDir() string { return filepath.Join(s.Root, "logs") }

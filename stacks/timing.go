@@ -1,0 +1,42 @@
+package stacks
+
+import "time"
+
+// Timing holds every lease, heartbeat, poll and reconcile duration of Meridian, each with its reason. Tests scale it.
+type Timing struct {
+	// ShipEvery is how often a runner ships events and snapshots: 150 ms keeps progress live at a few commits a second.
+	ShipEvery time.Duration
+	// SnapshotDebounce waits for terraform to finish rewriting its state in place.
+	SnapshotDebounce time.Duration
+	// BeatEvery is how often a runner renews its head.
+	BeatEvery time.Duration
+	// AttachPoll is how often an attached activity looks at the head and the events in the store.
+	AttachPoll time.Duration
+	// Heartbeat is the heartbeat timeout of attached activities: a dead worker is noticed after it.
+	Heartbeat time.Duration
+	// ReadyEvery is the first interval of the readiness poll; Temporal's retry treats less than 1 s as 1 s.
+	ReadyEvery time.Duration
+	// ReadyMaxEvery caps the readiness poll.
+	ReadyMaxEvery time.Duration
+	// ReconcileEvery is how often rows and workflows are compared.
+	ReconcileEvery time.Duration
+	// LightTimeout bounds one attempt of a step that only touches rows or asks a database once.
+	LightTimeout time.Duration
+	// LinkTimeout bounds one attempt of a link step: the schema copy and the initial copy's wait are cut into attempts.
+	LinkTimeout time.Duration
+	// WorkflowTaskTimeout is short, so that a kill costs seconds.
+	WorkflowTaskTimeout time.Duration
+	// StopGrace is how long a terraform that was told to stop (SIGINT) has before SIGKILL.
+	StopGrace time.Duration
+}
+
+// DefaultTiming is what users get.
+func DefaultTiming() Timing {
+	return Timing{
+		ShipEvery: 150 * time.Millisecond, SnapshotDebounce: 50 * time.Millisecond, BeatEvery: 5 * time.Second,
+		AttachPoll: 50 * time.Millisecond, Heartbeat: 10 * time.Second,
+		ReadyEvery: time.Second, ReadyMaxEvery: 15 * time.Second, ReconcileEvery: 10 * time.Second,
+		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, WorkflowTaskTimeout: 10 * time.Second,
+		StopGrace: 60 * time.Second,
+	}
+}
