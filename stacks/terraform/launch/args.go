@@ -1,0 +1,17 @@
+package launch
+
+// PlanOptions says what kind of plan it is.
+type PlanOptions struct {
+	// Destroy plans the removal of everything.
+	Destroy bool
+	// RefreshOnly only looks.
+	RefreshOnly bool
+	// Check takes no lock: the plan is made in a scratch copy and is never applied.
+	Check bool
+}
+
+// PlanArgs are the arguments of a plan in the work directory; exit code 0 is no change, 2 is changes, 1 is an error.
+func PlanArgs(o PlanOptions) []string { panic("todo") }
+
+// ApplyArgs are the arguments that apply the plan in the work directory.
+func ApplyArgs() []string { panic("todo") }
