@@ -1,0 +1,163 @@
+// Package api serves Meridian over HTTP and JSON, and talks to such a server: New makes the handler, Serve runs it, HTTPClient is
+// the other end. Errors are problem+json, live runs are server-sent events, the description is at /openapi.json.
+//
+// It must never decide anything: each route is one call of Service. It must never let a request in without the bearer token, and
+// never write a token or password to a log.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humachi"
+	"github.com/go-chi/chi/v5"
+
+	"meridian/orchestrator"
+	"meridian/stacks"
+)
+
+// Prefix is the path under which all routes of this version lie.
+const Prefix = "/api/v1"
+
+// maxBody bounds a request's body: a spec is at most 1 MiB, and a submission may carry more than one.
+const maxBody = 2 << 20
+
+// Service is what the API needs of Meridian; orchestrator.Client is the real one.
+// Errors that a person can act on are *orchestrator.Problem; any other becomes an internal error whose text only the log sees.
+type Service interface {
+	Submit(ctx context.Context, in orchestrator.SubmitRequest) (orchestrator.SubmitResult, error)
+	Destroy(ctx context.Context, namespace, name, actor string) (orchestrator.RunView, error)
+	Approve(ctx context.Context, run, digest, actor string) (orchestrator.RunView, error)
+	Cancel(ctx context.Context, run, actor string) (orchestrator.RunView, error)
+	Run(ctx context.Context, run string) (orchestrator.RunView, error)
+	Runs(ctx context.Context, namespace, name string, limit int) ([]orchestrator.RunView, error)
+	WatchRun(ctx context.Context, run string) (<-chan orchestrator.RunView, error)
+	Logs(ctx context.Context, run string, after int64, limit int) ([]orchestrator.LogLine, error)
+	Databases(ctx context.Context, namespace string) ([]orchestrator.DatabaseView, error)
+	Database(ctx context.Context, namespace, name string) (orchestrator.DatabaseView, error)
+	Connect(ctx context.Context, in orchestrator.ConnectRequest) (orchestrator.ConnectView, error)
+	Render(ctx context.Context, in orchestrator.SubmitRequest) ([]stacks.Stack, error)
+}
+
+var _ Service = (*orchestrator.Client)(nil)
+
+// Options say what a handler serves.
+type Options struct {
+	Service Service
+	// Token is the bearer token that every route but healthz asks for. An empty one lets nobody in.
+	Token string
+	// Version is what the version route and the OpenAPI description say.
+	Version string
+	// Web serves everything outside of /api: the one-time login and Temporal's Web UI. Nil means nothing is there.
+	Web http.Handler
+	// LoginURL makes a one-time URL for a browser that ends at next, a path on this server. Nil means that there is no Web UI.
+	LoginURL func(next string) string
+	// Hosts are names, beside the loopback ones, that a request's Host header may carry.
+	Hosts []string
+	// Heartbeat is how often a quiet event stream shows that it lives; 10 s where zero.
+	Heartbeat time.Duration
+	Logger    *slog.Logger
+}
+
+type server struct {
+	Options
+}
+
+// New returns the handler of the whole server: the API, its description and, outside of /api, o.Web.
+func New(o Options) http.Handler {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Heartbeat == 0 {
+		o.Heartbeat = 10 * time.Second
+	}
+	s := &server{Options: o}
+
+	r := chi.NewMux()
+	r.Use(s.recoverPanics, s.checkHost, s.guard)
+	r.NotFound(s.notFound)
+	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, http.StatusMethodNotAllowed, &orchestrator.Problem{
+			Code: CodeInvalidRequest, Title: "this path does not take " + r.Method, Next: "see /openapi.json",
+		})
+	})
+
+	config := huma.DefaultConfig("Meridian", o.Version)
+	config.CreateHooks = nil // no $schema links in answers
+	config.DocsPath, config.SchemasPath = "", ""
+	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
+	config.Security = []map[string][]string{{"token": {}}}
+	routes := humachi.New(r, config)
+	s.addServer(routes)
+	s.addSubmissions(routes)
+	s.addDatabases(routes)
+	s.addRuns(routes)
+	s.addWatch(routes)
+	return r
+}
+
+func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
+	if s.Web != nil && !isAPI(r.URL.Path) {
+		s.Web.ServeHTTP(w, r)
+		return
+	}
+	writeProblem(w, http.StatusNotFound, &orchestrator.Problem{
+		Code: orchestrator.CodeNotFound, Title: "no such path", Next: "see /openapi.json for what there is",
+	})
+}
+
+func isAPI(path string) bool { return path == "/api" || strings.HasPrefix(path, "/api/") }
+
+// requestTimeout bounds every route but watch: each is one transaction on rows and a wake; a submission also asks providers.
+const requestTimeout = 60 * time.Second
+
+// handle registers one operation: body limit, time limit, and errors as problems.
+func handle[I, O any](s *server, routes huma.API, op huma.Operation, fn func(context.Context, *I) (*O, error)) {
+	op.MaxBodyBytes = maxBody
+	op.BodyReadTimeout = 15 * time.Second
+	op.Path = Prefix + op.Path
+	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
+	huma.Register(routes, op, func(ctx context.Context, in *I) (*O, error) {
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, s.problem(ctx, op.OperationID, err)
+		}
+		return out, nil
+	})
+}
+
+// answer is the body of every response.
+type answer[T any] struct {
+	CacheControl string `header:"Cache-Control"`
+	Body         T
+}
+
+func reply[T any](body T, err error) (*answer[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &answer[T]{CacheControl: "no-store", Body: body}, nil
+}
+
+// actorName makes a client's word for who it is fit for rows and terminals.
+func actorName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	if s = strings.TrimSpace(s); s == "" {
+		return "unknown"
+	}
+	if runes := []rune(s); len(runes) > 128 {
+		s = string(runes[:128])
+	}
+	return s
+}

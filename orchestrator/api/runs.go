@@ -1,0 +1,66 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"meridian/orchestrator"
+)
+
+type runPath struct {
+	Run string `path:"run" maxLength:"128"`
+}
+
+type approveBody struct {
+	Plan  string `json:"plan" minLength:"1" maxLength:"128" doc:"The digest of the plan that is approved."`
+	Actor string `json:"actor,omitempty" maxLength:"1024" doc:"Who says yes, for the audit."`
+}
+
+func (s *server) addRuns(routes huma.API) {
+	handle(s, routes, huma.Operation{
+		OperationID: "list-runs", Method: http.MethodGet, Path: "/runs", Summary: "List runs, newest first",
+	}, func(ctx context.Context, in *struct {
+		Namespace string `query:"namespace" maxLength:"63" doc:"All namespaces where empty."`
+		Name      string `query:"name" maxLength:"63" doc:"All databases where empty."`
+		Limit     int    `query:"limit" minimum:"1" maximum:"1000" default:"50"`
+	}) (*answer[[]orchestrator.RunView], error) {
+		return reply(s.Service.Runs(ctx, in.Namespace, in.Name, in.Limit))
+	})
+
+	handle(s, routes, huma.Operation{
+		OperationID: "get-run", Method: http.MethodGet, Path: "/runs/{run}", Summary: "Show a run with its progress and plan",
+	}, func(ctx context.Context, in *runPath) (*answer[orchestrator.RunView], error) {
+		return reply(s.Service.Run(ctx, in.Run))
+	})
+
+	handle(s, routes, huma.Operation{
+		OperationID: "approve-run", Method: http.MethodPost, Path: "/runs/{run}/approve", Summary: "Approve exactly one plan",
+	}, func(ctx context.Context, in *struct {
+		runPath
+		Body approveBody
+	}) (*answer[orchestrator.RunView], error) {
+		return reply(s.Service.Approve(ctx, in.Run, in.Body.Plan, actorName(in.Body.Actor)))
+	})
+
+	handle(s, routes, huma.Operation{
+		OperationID: "cancel-run", Method: http.MethodPost, Path: "/runs/{run}/cancel", Summary: "Ask a run to stop",
+		DefaultStatus: http.StatusAccepted,
+	}, func(ctx context.Context, in *struct {
+		runPath
+		Body *actorBody
+	}) (*answer[orchestrator.RunView], error) {
+		return reply(s.Service.Cancel(ctx, in.Run, in.Body.actor()))
+	})
+
+	handle(s, routes, huma.Operation{
+		OperationID: "list-run-logs", Method: http.MethodGet, Path: "/runs/{run}/logs", Summary: "List a run's log lines",
+	}, func(ctx context.Context, in *struct {
+		runPath
+		After int64 `query:"after" minimum:"0" doc:"Only lines with a greater sequence."`
+		Limit int   `query:"limit" minimum:"1" maximum:"5000" default:"1000"`
+	}) (*answer[[]orchestrator.LogLine], error) {
+		return reply(s.Service.Logs(ctx, in.Run, in.After, in.Limit))
+	})
+}
