@@ -2,6 +2,8 @@ package terraform
 
 import (
 	"errors"
+	"regexp"
+	"strings"
 
 	"meridian/stacks"
 )
@@ -18,12 +20,104 @@ var (
 	ErrStateWrite = errors.New("state could not be written")
 )
 
-// ErrorOf returns the typed failure among the errors, or nil where there is none.
-func ErrorOf(diags []stacks.Diagnostic) error { panic("todo") }
+// known are the failures that a type, an advice or both belong to. This is the one place where terraform's texts become types.
+// The first that matches wins.
+var known = []struct {
+	pattern *regexp.Regexp
+	err     error
+	next    string
+}{
+	{regexp.MustCompile(`saved plan is stale`), ErrStale, "Plan again: the state moved since this plan was made."},
+	{regexp.MustCompile(`error acquiring the state lock|error locking state|state lock`), ErrStateLock, "Another terraform works on this stack; wait for it to end."},
+	{regexp.MustCompile(`inconsistent dependency lock file`), ErrLockFile, "Plan again: the providers are not those that the plan was made with."},
+	{regexp.MustCompile(`failed to (save|write|upload|persist) state|error saving state|failed to persist state`), ErrStateWrite,
+		"Free space or mend the disk under the data directory before anything else; what was created may be missing from the state."},
+	{regexp.MustCompile(`text file busy`), nil, "The plugin was being written while terraform started it; try again."},
+	{regexp.MustCompile(`no space left on device`), nil, "Free space under the data directory, then apply again."},
+	{regexp.MustCompile(`no valid credential|unable to locate credentials|could not find default credentials|nocredentialproviders`), nil,
+		"Give the server credentials for this provider in its environment, then apply again."},
+	{regexp.MustCompile(`expiredtoken|token (has|is) expired|security token .* expired`), nil, "Renew the credentials in the server's environment, then apply again."},
+	{regexp.MustCompile(`accessdenied|unauthorizedoperation|not authorized to perform|permission_denied|authorizationfailed`), nil,
+		"Allow the credentials what the message names, then apply again."},
+	{regexp.MustCompile(`quotaexceeded|quota exceeded|limitexceeded|limit exceeded`), nil, "Raise the account's quota or remove what is not needed, then apply again."},
+	{regexp.MustCompile(`cannot be destroyed|deletion protection|deletion_protection`), nil,
+		"Set spec.deletion.protect to false, apply, then remove it."},
+	{regexp.MustCompile(`already exists`), nil, "Something of this name is there that this stack did not make: remove it, or choose another name."},
+	{regexp.MustCompile(`failed to load plugin schemas|failed to instantiate provider|plugin did not respond|required plugins are not installed|missing required provider`), nil,
+		"Look into the run's log for the plugin's own message; `meridian doctor` checks the plugins."},
+	{regexp.MustCompile(`no value for required variable|required variable not set`), nil, "The stack lacks a secret that its plan was made with; plan again."},
+}
+
+// transient are the failures that pass by themselves.
+var transient = regexp.MustCompile(strings.Join([]string{
+	`connection (refused|reset|timed out)`, `broken pipe`, `i/o timeout`, `tls handshake timeout`, `context deadline exceeded`,
+	`client\.timeout exceeded`, `request canceled while waiting`, `no route to host`, `network is unreachable`, `temporary failure in name resolution`,
+	`server misbehaving`, `unexpected eof`, `http2: (server sent goaway|client connection lost)`, `transport is closing`,
+	`throttl`, `toomanyrequests`, `too many requests`, `rate ?(limit )?exceeded`, `requestlimitexceeded`, `slow ?down`,
+	`status ?code:? (429|500|502|503|504)`, `http (429|500|502|503|504)`, `internal ?server ?error`, `bad gateway`, `service ?unavailable`, `gateway time-?out`,
+	`internalfailure`, `requesttimeout`, `text file busy`,
+	`error acquiring the state lock`, `error locking state`,
+	`the database system is (starting up|shutting down|in recovery mode)`,
+}, "|"))
+
+// lasting are failures that also speak of the network or of limits and never pass by themselves.
+var lasting = regexp.MustCompile(strings.Join([]string{
+	`quota`, `limitexceeded`, `expiredtoken`, `accessdenied`, `unauthorized`, `not authorized`, `forbidden`, `certificate`, `no such host`,
+	`saved plan is stale`, `inconsistent dependency lock file`, `invalid`, `unsupported`, `tainted`, `no space left`,
+	`failed to (save|write|upload|persist) state`, `error saving state`,
+}, "|"))
+
+// failureText is what the patterns look at: lower case, on one line.
+func failureText(d stacks.Diagnostic) string {
+	return strings.ToLower(strings.Join(strings.Fields(d.Summary+" "+d.Detail), " "))
+}
+
+// ErrorOf returns the first typed failure among the errors, or nil where there is none.
+func ErrorOf(diags []stacks.Diagnostic) error {
+	for _, d := range diags {
+		if d.Severity != stacks.SeverityError {
+			continue
+		}
+		text := failureText(d)
+		for _, k := range known {
+			if k.pattern.MatchString(text) {
+				if k.err != nil {
+					return k.err
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
 
 // Classify decides, once and for all, whether the same step may be tried again by itself. It is conservative: every error among the
 // diagnostics must be a known transient one (network, throttling, a server's 5xx, a locked state), and there must be one.
-func Classify(diags []stacks.Diagnostic) (retryable bool) { panic("todo") }
+func Classify(diags []stacks.Diagnostic) (retryable bool) {
+	for _, d := range diags {
+		if d.Severity != stacks.SeverityError {
+			continue
+		}
+		text := failureText(d)
+		if !transient.MatchString(text) || lasting.MatchString(text) {
+			return false
+		}
+		retryable = true
+	}
+	return retryable
+}
 
 // Advise fills Next for well-known failures.
-func Advise(d stacks.Diagnostic) stacks.Diagnostic { panic("todo") }
+func Advise(d stacks.Diagnostic) stacks.Diagnostic {
+	if d.Next != "" || d.Severity != stacks.SeverityError {
+		return d
+	}
+	text := failureText(d)
+	for _, k := range known {
+		if k.pattern.MatchString(text) {
+			d.Next = k.next
+			break
+		}
+	}
+	return d
+}

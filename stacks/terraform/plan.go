@@ -2,12 +2,17 @@ package terraform
 
 import (
 	"errors"
+	"sort"
+	"strings"
 
 	"meridian/stacks"
 )
 
 // ErrPlanVersion says that a plan file is of a format that ReadPlan does not know; the caller falls back to `terraform show -json`.
 var ErrPlanVersion = errors.New("plan file: unknown format version")
+
+// ErrPlanSize says that a plan file is larger than any real plan.
+var ErrPlanSize = errors.New("plan file: too large")
 
 // PlanMode is what kind of plan it is.
 type PlanMode string
@@ -22,17 +27,100 @@ const (
 // Plan is what people see and approve of a plan file.
 type Plan struct {
 	TerraformVersion string
-	// Changes are in order of address; no-ops are left out unless something moves or is imported; a root output has the address "output.NAME".
+	// Changes are in order of address, resources before outputs. No-ops are left out unless something moves or is imported.
+	// A root output has the address "output.NAME" and one attribute, "value"; a deposed object has its key behind its address.
 	Changes []stacks.Change
 	// Drift is what differs from the state, found by the refresh.
 	Drift   []stacks.Change
 	Errored bool
-	Mode    PlanMode
+	// Mode is empty where it was read from `show -json`, which does not say.
+	Mode PlanMode
 }
 
-// ReadPlan reads a plan file (a zip). dataBearing lists the resource types whose loss loses data.
-// A format version other than 3 gives ErrPlanVersion. Sensitive values are left out.
-func ReadPlan(zip []byte, dataBearing []string) (Plan, error) { panic("todo") }
+// outputValue is the path of the one attribute of an output.
+const outputValue = "value"
 
-// ChangesFromShow reads what `terraform show -json` of a plan prints, to the same result as ReadPlan.
-func ChangesFromShow(show []byte, dataBearing []string) (Plan, error) { panic("todo") }
+// objectChange is one change as both sources give it, before it is made ready for people.
+type objectChange struct {
+	address, previous, deposed string
+	typ                        string
+	action                     stacks.Action
+	reason                     string
+	importing                  bool
+	before, after              *value
+	// replace are the paths that force a replacement.
+	replace [][]step
+}
+
+// change turns an object's change into what people read. It is false where nothing happens.
+func (o objectChange) change(dataBearing []string) (stacks.Change, bool) {
+	moved := o.previous != "" && o.previous != o.address
+	if o.action == stacks.ActionNoop && !moved && !o.importing {
+		return stacks.Change{}, false
+	}
+	c := stacks.Change{Address: o.address, Type: o.typ, Action: o.action, Reason: o.reason, Importing: o.importing}
+	if moved {
+		c.PreviousAddress = o.previous
+	}
+	if o.deposed != "" {
+		c.Address += " (deposed " + o.deposed + ")"
+	}
+	for _, t := range dataBearing {
+		if t == o.typ && !strings.HasPrefix(localAddress(o.address), "data.") {
+			c.DataBearing = true
+		}
+	}
+	d := differ{replace: o.replace}
+	if o.action != stacks.ActionForget && o.action != stacks.ActionNoop {
+		d.diff(nil, o.before, o.after)
+	}
+	c.Attributes = d.changes
+	return c, true
+}
+
+func sortChanges(changes []stacks.Change) {
+	sort.SliceStable(changes, func(i, j int) bool { return changes[i].Address < changes[j].Address })
+}
+
+// localAddress is an address without the modules in front of it: `data.aws_vpc.x[0]` of `module.a["k.1"].data.aws_vpc.x[0]`.
+func localAddress(address string) string {
+	for strings.HasPrefix(address, "module.") {
+		rest := address[len("module."):]
+		end := strings.IndexAny(rest, ".[")
+		if end < 0 {
+			return address
+		}
+		rest = rest[end:]
+		if rest[0] == '[' {
+			end := indexEnd(rest)
+			if end < 0 {
+				return address
+			}
+			rest = rest[end+1:]
+		}
+		address = strings.TrimPrefix(rest, ".")
+	}
+	return address
+}
+
+// indexEnd is where the bracket that s starts with closes; quoted text may hold brackets.
+func indexEnd(s string) int {
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case !quoted && s[i] == ']':
+			return i
+		}
+	}
+	return -1
+}
+
+// resourceType is the type in a resource's address.
+func resourceType(address string) string {
+	typ, _, _ := strings.Cut(strings.TrimPrefix(localAddress(address), "data."), ".")
+	return typ
+}

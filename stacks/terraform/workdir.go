@@ -1,6 +1,11 @@
 package terraform
 
 import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
 	"meridian/stacks"
 )
 
@@ -18,7 +23,33 @@ const (
 )
 
 // ModulesJSON is the content of ModulesFile for a stack's modules; terraform needs it for every module block and init would write it.
-func ModulesJSON(modules []stacks.ModuleEntry) []byte { panic("todo") }
+func ModulesJSON(modules []stacks.ModuleEntry) []byte {
+	root := stacks.ModuleEntry{Dir: "."}
+	manifest := struct{ Modules []stacks.ModuleEntry }{Modules: append([]stacks.ModuleEntry{root}, modules...)}
+	text, err := json.Marshal(manifest)
+	if err != nil {
+		panic(fmt.Sprintf("modules.json of plain strings: %v", err))
+	}
+	return text
+}
 
-// LockFile is the content of LockFileName for exact versions and their hashes ("h1:...").
-func LockFile(hashes map[stacks.ProviderRequirement][]string) []byte { panic("todo") }
+// LockFile is the content of LockFileName for exact versions and their hashes ("h1:..."). A source must have its host.
+func LockFile(hashes map[stacks.ProviderRequirement][]string) []byte {
+	requirements := make([]stacks.ProviderRequirement, 0, len(hashes))
+	for r := range hashes {
+		requirements = append(requirements, r)
+	}
+	sort.Slice(requirements, func(i, j int) bool { return requirements[i].Source < requirements[j].Source })
+	var b strings.Builder
+	b.WriteString("# Written by Meridian. Edits are lost.\n")
+	for _, r := range requirements {
+		fmt.Fprintf(&b, "\nprovider %q {\n  version     = %q\n  constraints = %q\n  hashes = [\n", r.Source, r.Version, r.Version)
+		list := append([]string(nil), hashes[r]...)
+		sort.Strings(list)
+		for _, h := range list {
+			fmt.Fprintf(&b, "    %q,\n", h)
+		}
+		b.WriteString("  ]\n}\n")
+	}
+	return []byte(b.String())
+}

@@ -1,0 +1,314 @@
+package terraform
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+
+	"meridian/stacks"
+)
+
+// value is one value of a plan: a leaf, a list or a map. A nil *value is null.
+type value struct {
+	// text is the JSON text of a leaf.
+	text      string
+	list      []*value
+	fields    map[string]*value
+	kind      valueKind
+	unknown   bool
+	sensitive bool
+}
+
+type valueKind int
+
+const (
+	leafValue valueKind = iota
+	listValue
+	mapValue
+)
+
+// step is one step of a path: a name (of an attribute or a key of a map), or an index.
+type step struct {
+	name  string
+	index int
+	named bool
+}
+
+func stringLeaf(s string) *value { return &value{text: jsonText(s)} }
+
+// numberLeaf writes a number in one way, however it was written.
+func numberLeaf(text string) *value {
+	if f, _, err := big.ParseFloat(text, 10, 512, big.ToNearestEven); err == nil && len(text) < 64 && f.MantExp(nil) < 512 && f.MantExp(nil) > -512 {
+		return &value{text: f.Text('f', -1)}
+	}
+	return &value{text: text}
+}
+
+func jsonText(s string) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(s); err != nil {
+		return strconv.Quote(s)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// mark sets the sensitive mark at a path. Where the path leads to nothing that is known (a set's element is named by its value),
+// the mark stays at the last value that is: hiding too much is safe.
+func (v *value) mark(path []step) {
+	for v != nil {
+		next := (*value)(nil)
+		if len(path) > 0 {
+			next = v.child(path[0])
+		}
+		if next == nil {
+			v.sensitive = true
+			return
+		}
+		v, path = next, path[1:]
+	}
+}
+
+func (v *value) child(s step) *value {
+	switch {
+	case v.kind == mapValue && s.named:
+		return v.fields[s.name]
+	case v.kind == listValue && !s.named && s.index >= 0 && s.index < len(v.list):
+		return v.list[s.index]
+	}
+	return nil
+}
+
+// marked reports whether something within the value is sensitive or unknown.
+func (v *value) marked() bool {
+	if v == nil {
+		return false
+	}
+	if v.unknown || v.sensitive {
+		return true
+	}
+	for _, e := range v.list {
+		if e.marked() {
+			return true
+		}
+	}
+	for _, e := range v.fields {
+		if e.marked() {
+			return true
+		}
+	}
+	return false
+}
+
+// plain reports whether the value is best shown in one piece: a leaf, an empty container or a list of leaves without marks.
+func (v *value) plain() bool {
+	if v == nil || v.kind == leafValue {
+		return true
+	}
+	if v.kind == mapValue {
+		return len(v.fields) == 0
+	}
+	for _, e := range v.list {
+		if e != nil && (e.kind != leafValue || e.unknown || e.sensitive) {
+			return false
+		}
+	}
+	return true
+}
+
+// json is the value as JSON text. It must not be called on a value with marks.
+func (v *value) json() string {
+	if v == nil {
+		return "null"
+	}
+	var b strings.Builder
+	v.write(&b)
+	return b.String()
+}
+
+func (v *value) write(b *strings.Builder) {
+	switch {
+	case v == nil:
+		b.WriteString("null")
+	case v.kind == listValue:
+		b.WriteByte('[')
+		for i, e := range v.list {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			e.write(b)
+		}
+		b.WriteByte(']')
+	case v.kind == mapValue:
+		b.WriteByte('{')
+		for i, k := range sortedKeys(v.fields) {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			b.WriteString(jsonText(k) + ":")
+			v.fields[k].write(b)
+		}
+		b.WriteByte('}')
+	default:
+		b.WriteString(v.text)
+	}
+}
+
+// same compares two values; unknown is the same as nothing.
+func same(a, b *value) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	if a.unknown || b.unknown || a.kind != b.kind || len(a.list) != len(b.list) || len(a.fields) != len(b.fields) || a.text != b.text {
+		return false
+	}
+	for i := range a.list {
+		if !same(a.list[i], b.list[i]) {
+			return false
+		}
+	}
+	for k := range a.fields {
+		other, ok := b.fields[k]
+		if !ok || !same(a.fields[k], other) {
+			return false
+		}
+	}
+	return true
+}
+
+func sortedKeys(m map[string]*value) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+// differ collects the attributes that differ between two values.
+type differ struct {
+	replace [][]step
+	changes []stacks.AttributeChange
+}
+
+func (d *differ) diff(path []step, before, after *value) {
+	hidden := before != nil && before.sensitive || after != nil && after.sensitive
+	switch {
+	case hidden:
+		d.hidden(path, before, after)
+	case after != nil && after.unknown || before != nil && before.unknown:
+		d.shown(path, before, after)
+	case !before.marked() && !after.marked() && same(before, after):
+	case before.plain() && after.plain():
+		d.shown(path, before, after)
+	default:
+		d.descend(path, before, after)
+	}
+}
+
+// hidden reports a sensitive attribute without its values, where the value or the mark changes.
+func (d *differ) hidden(path []step, before, after *value) {
+	unknown := after != nil && after.unknown
+	markMoved := before != nil && after != nil && before.sensitive != after.sensitive
+	if unknown || markMoved || !same(before, after) {
+		d.add(stacks.AttributeChange{Path: pathText(path), Sensitive: true, Unknown: unknown, Forces: d.forces(path)})
+	}
+}
+
+func (d *differ) shown(path []step, before, after *value) {
+	c := stacks.AttributeChange{Path: pathText(path), Forces: d.forces(path)}
+	if before != nil && !before.unknown {
+		c.Before = before.json()
+	}
+	switch {
+	case after != nil && after.unknown:
+		c.Unknown = true
+	case after != nil:
+		c.After = after.json()
+	}
+	d.add(c)
+}
+
+// descend compares the parts of two containers. Parts of different kinds are a removal and an addition.
+func (d *differ) descend(path []step, before, after *value) {
+	if before != nil && after != nil && before.kind != after.kind {
+		d.diff(path, before, nil)
+		d.diff(path, nil, after)
+		return
+	}
+	b, a := parts(before), parts(after)
+	for i := range max(len(b.list), len(a.list)) {
+		d.diff(append(path[:len(path):len(path)], step{index: i}), b.at(i), a.at(i))
+	}
+	keys := map[string]*value{}
+	for k := range b.fields {
+		keys[k] = nil
+	}
+	for k := range a.fields {
+		keys[k] = nil
+	}
+	for _, k := range sortedKeys(keys) {
+		d.diff(append(path[:len(path):len(path)], step{name: k, named: true}), b.fields[k], a.fields[k])
+	}
+}
+
+func parts(v *value) value {
+	if v == nil {
+		return value{}
+	}
+	return *v
+}
+
+func (v value) at(i int) *value {
+	if i < len(v.list) {
+		return v.list[i]
+	}
+	return nil
+}
+
+func (d *differ) add(c stacks.AttributeChange) {
+	if c.Path == "" {
+		c.Path = outputValue
+	}
+	d.changes = append(d.changes, c)
+}
+
+// forces reports whether the path lies at or under one that forces a replacement, or above it.
+func (d *differ) forces(path []step) bool {
+	for _, r := range d.replace {
+		n := min(len(r), len(path))
+		match := true
+		for i := range n {
+			match = match && r[i] == path[i]
+		}
+		if match {
+			return true
+		}
+	}
+	return false
+}
+
+var bareKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
+
+// pathText writes a path as people do: settings.max_connections, tags["a b"], subnets[0].id.
+func pathText(path []step) string {
+	var b strings.Builder
+	for i, s := range path {
+		switch {
+		case !s.named:
+			fmt.Fprintf(&b, "[%d]", s.index)
+		case !bareKey.MatchString(s.name):
+			fmt.Fprintf(&b, "[%s]", jsonText(s.name))
+		case i > 0:
+			b.WriteString("." + s.name)
+		default:
+			b.WriteString(s.name)
+		}
+	}
+	return b.String()
+}
