@@ -50,3 +50,9 @@ func (s Site) Mirror() string { return filepath.Join(s.Root, "plugins") }
 
 // LogDir holds the runners' own logs.
 func (s Site) LogDir() string { return filepath.Join(s.Root, "logs") }
+
+// Bin holds the binaries that Meridian installed itself.
+func (s Site) Bin() string { return filepath.Join(s.Root, "bin") }
+
+// FoundFile remembers which terraform was found, so that it need not be started to be asked again.
+func (s Site) FoundFile() string { return filepath.Join(s.Root, "terraform.json") }

@@ -1,5 +1,7 @@
 package launch
 
+import "meridian/stacks/terraform"
+
 // PlanOptions says what kind of plan it is.
 type PlanOptions struct {
 	// Destroy plans the removal of everything.
@@ -11,7 +13,19 @@ type PlanOptions struct {
 }
 
 // PlanArgs are the arguments of a plan in the work directory; exit code 0 is no change, 2 is changes, 1 is an error.
-func PlanArgs(o PlanOptions) []string { panic("todo") }
+func PlanArgs(o PlanOptions) []string {
+	args := []string{"plan", "-json", "-input=false", "-detailed-exitcode", "-out=" + terraform.PlanFile}
+	if o.Destroy {
+		args = append(args, "-destroy")
+	}
+	if o.RefreshOnly {
+		args = append(args, "-refresh-only")
+	}
+	if o.Check {
+		args = append(args, "-lock=false")
+	}
+	return args
+}
 
 // ApplyArgs are the arguments that apply the plan in the work directory.
-func ApplyArgs() []string { panic("todo") }
+func ApplyArgs() []string { return []string{"apply", "-json", "-input=false", terraform.PlanFile} }
