@@ -1,0 +1,106 @@
+package server
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func isLoopback(address string) bool {
+	a, err := netip.ParseAddr(address)
+	return err == nil && a.Is4() && a.IsLoopback()
+}
+
+// Occupied reports whether something listens on the address and port, on it alone or on all addresses: it tries to bind, as a server would, and to connect.
+func Occupied(ctx context.Context, address string, port int) (bool, error) {
+	hostPort := net.JoinHostPort(address, strconv.Itoa(port))
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", hostPort)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		if answers(ctx, hostPort) || len(listeners(address, port)) > 0 {
+			return true, nil
+		}
+		return false, fmt.Errorf("no server can listen on %s: %w", hostPort, err)
+	}
+	return false, l.Close()
+}
+
+func answers(ctx context.Context, hostPort string) bool {
+	d := net.Dialer{Timeout: time.Second}
+	c, err := d.DialContext(ctx, "tcp4", hostPort)
+	if err != nil {
+		return false
+	}
+	return c.Close() == nil
+}
+
+// whoListens names what listens there, for a person: "process 4711 (nginx)". Arguments are left out: they may hold secrets.
+func whoListens(address string, port int) string {
+	pid := listenerPid(address, port)
+	if pid == 0 {
+		return "a process that this user may not see"
+	}
+	if p := programOf(pid); p != "" {
+		return fmt.Sprintf("process %d (%s)", pid, p)
+	}
+	return fmt.Sprintf("process %d", pid)
+}
+
+// listenerPid returns the process that listens there, 0 where it cannot be seen.
+func listenerPid(address string, port int) int {
+	inodes := listeners(address, port)
+	if len(inodes) == 0 {
+		return 0
+	}
+	lowest := 0
+	for _, pid := range processes() {
+		fds, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
+		if err != nil {
+			continue
+		}
+		for _, fd := range fds {
+			link, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "fd", fd.Name()))
+			if err == nil && inodes[link] && (lowest == 0 || pid < lowest) {
+				lowest = pid // a server's children hold its socket too
+			}
+		}
+	}
+	return lowest
+}
+
+// listeners finds the sockets that listen on the address and port or on every address, named as /proc/PID/fd names them.
+func listeners(address string, port int) map[string]bool {
+	found := map[string]bool{}
+	want := map[string]bool{"00000000": true, strings.Repeat("0", 32): true}
+	if a, err := netip.ParseAddr(address); err == nil && a.Is4() {
+		b := a.As4()
+		want[strings.ToUpper(hex.EncodeToString([]byte{b[3], b[2], b[1], b[0]}))] = true // the kernel prints host order; amd64 and arm64 are little-endian
+	}
+	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		text, err := os.ReadFile(table)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(text)) {
+			f := strings.Fields(line)
+			const listening = "0A"
+			if len(f) < 10 || f[3] != listening {
+				continue
+			}
+			addr, portHex, _ := strings.Cut(f[1], ":")
+			if p, err := strconv.ParseUint(portHex, 16, 16); err == nil && int(p) == port && want[addr] {
+				found["socket:["+f[9]+"]"] = true
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,96 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"meridian/providers"
+)
+
+// Sight is what a look at a server found without asking it anything.
+type Sight struct {
+	State State
+	Spec  Spec // from the marker; empty when the state is absent or foreign
+	PID   int  // of the postmaster, when starting or running
+	// Message says what is in the way when the state is foreign.
+	Message string
+}
+
+// Look says where a server stands from its directory and the process table. A home with another owner's mark, and a stopped server
+// whose address another process holds, are foreign. An empty owner accepts any mark.
+func Look(ctx context.Context, home, owner string) (Sight, error) {
+	m, err := readMarker(home)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Sight{State: StateAbsent}, nil
+	case errors.Is(err, providers.ErrForeign):
+		return Sight{State: StateForeign, Message: err.Error()}, nil
+	case err != nil:
+		return Sight{}, err
+	}
+	if owner != "" {
+		if err := m.checkOwner(owner); err != nil {
+			return Sight{State: StateForeign, Message: err.Error()}, nil
+		}
+	}
+	if !m.hasCluster() {
+		return Sight{State: StateAbsent, Spec: m.Spec}, nil
+	}
+	if p, ok := postmaster(m.dataDir()); ok {
+		s := Sight{State: StateStarting, Spec: m.Spec, PID: p.pid}
+		if p.ready {
+			s.State = StateRunning
+		}
+		return s, nil
+	}
+	taken, err := Occupied(ctx, m.Address, m.Port)
+	if err != nil {
+		return Sight{}, err
+	}
+	if taken {
+		return Sight{State: StateForeign, Spec: m.Spec, Message: m.taken().Error()}, nil
+	}
+	return Sight{State: StateStopped, Spec: m.Spec}, nil
+}
+
+func (s Spec) hasCluster() bool {
+	_, err := os.Stat(filepath.Join(s.dataDir(), "PG_VERSION"))
+	return err == nil
+}
+
+func (s Spec) clusterMajor() (int, error) {
+	text, err := os.ReadFile(filepath.Join(s.dataDir(), "PG_VERSION"))
+	if err != nil {
+		return 0, err
+	}
+	return Major(strings.TrimSpace(string(text))), nil
+}
+
+// HomeAt finds the home of the server of ours that listens on the address and port.
+func HomeAt(address string, port int) (string, error) {
+	for _, pid := range processes() {
+		if programOf(pid) != "postgres" || zombie(pid) {
+			continue
+		}
+		data := homeOf(pid)
+		if filepath.Base(data) != dataName {
+			continue
+		}
+		m, err := readMarker(filepath.Dir(data))
+		if err == nil && m.Address == address && m.Port == port {
+			return m.Home, nil
+		}
+	}
+	return "", fmt.Errorf("no server of Meridian listens on %s:%d: %w", address, port, providers.ErrForeign)
+}
+
+// MarkedSpec returns what the marker of a home says the server should be; fs.ErrNotExist where there is none.
+func MarkedSpec(home string) (Spec, error) {
+	m, err := readMarker(home)
+	return m.Spec, err
+}

@@ -1,0 +1,169 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"meridian/providers"
+)
+
+// How long each way to stop may take before the next, harder one.
+const (
+	fastFor      = 20 * time.Second
+	immediateFor = 5 * time.Second
+	killFor      = 5 * time.Second
+)
+
+// Stop stops a server of ours: sessions are ended and everything is written; one that does not obey is stopped harder. A stopped one stays so.
+func Stop(ctx context.Context, home, owner string) error {
+	m, err := readMarker(home)
+	if err != nil {
+		return err
+	}
+	if err := m.checkOwner(owner); err != nil {
+		return err
+	}
+	lock, err := lockHome(ctx, home)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // released
+	return m.stop(ctx, fast, immediate)
+}
+
+// way is one way to ask a postmaster to stop.
+type way struct {
+	signal syscall.Signal
+	wait   time.Duration // before the next, harder one
+}
+
+var (
+	fast      = way{syscall.SIGINT, fastFor}       // ends sessions, writes everything
+	immediate = way{syscall.SIGQUIT, immediateFor} // drops everything: the next start recovers
+)
+
+// stop ends every process that lives in the data directory, the postmaster first, and waits until none is left.
+func (s Spec) stop(ctx context.Context, ways ...way) error {
+	data := s.dataDir()
+	for _, way := range ways {
+		p, ok := postmaster(data)
+		if !ok {
+			break
+		}
+		if err := signalAll([]int{p.pid}, way.signal); err != nil {
+			return fmt.Errorf("stop the server in %s: %w", s.Home, err)
+		}
+		if gone(ctx, data, way.wait) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return killResidents(ctx, data)
+}
+
+// killResidents ends what is left in a data directory, or in one of that path that was removed.
+func killResidents(ctx context.Context, data string) error {
+	deadline := time.Now().Add(killFor)
+	for {
+		left := residents(data)
+		if len(left) == 0 {
+			return nil
+		}
+		if err := signalAll(left, syscall.SIGKILL); err != nil {
+			return fmt.Errorf("end the processes in %s: %w", data, err)
+		}
+		if gone(ctx, data, 100*time.Millisecond) {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("processes %v in %s do not end", left, data)
+		}
+	}
+}
+
+// gone waits until nothing lives in the data directory.
+func gone(ctx context.Context, data string, d time.Duration) bool {
+	deadline := time.Now().Add(d)
+	for {
+		if _, ok := postmaster(data); !ok && len(residents(data)) == 0 {
+			return true
+		}
+		if time.Now().After(deadline) || pause(ctx, pollEvery) != nil {
+			return false
+		}
+	}
+}
+
+// Destroy stops a server of ours and removes its home with everything in it. One that is gone is fine; its last processes are ended.
+func Destroy(ctx context.Context, home, owner string) error {
+	m, err := readMarker(home)
+	if errors.Is(err, fs.ErrNotExist) {
+		m.Home = home
+		if err := killResidents(ctx, m.dataDir()); err != nil {
+			return err
+		}
+		return removeEmpty(home)
+	}
+	if err != nil {
+		return err
+	}
+	if err := m.checkOwner(owner); err != nil {
+		return err
+	}
+	lock, err := lockHome(ctx, home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // another hand was faster
+	}
+	if err != nil {
+		return err
+	}
+	defer lock.Close()                             // released
+	if err := m.stop(ctx, immediate); err != nil { // its data goes: a walsender need not catch up first
+		return err
+	}
+	// The marker goes last: a destroy that is killed half-way is found again as ours.
+	entries, err := os.ReadDir(home)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == markerName {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(home, e.Name())); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(home); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(home))
+}
+
+// removeEmpty removes a home that nobody has marked, if it is there; one that holds something is not ours.
+func removeEmpty(home string) error {
+	entries, err := os.ReadDir(home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries { // only markers that were being written: readMarker saw to it
+		if err := os.Remove(filepath.Join(home, e.Name())); err != nil {
+			return fmt.Errorf("%s: %w", home, errors.Join(err, providers.ErrForeign))
+		}
+	}
+	return os.Remove(home)
+}
