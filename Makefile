@@ -1,0 +1,52 @@
+# Meridian. `make help` lists what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+GO       ?= go
+BIN      := bin
+ARGS     ?=
+VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS  := -s -w -X main.buildVersion=$(VERSION)
+GOTOOL   := $(GO) tool -modfile=.ci/tools.mod
+# Tests of different packages start servers of their own; two at a time is what two cores carry.
+TESTFLAGS ?= -timeout 20m
+# Few packages link the Temporal server; everything else is quick to build.
+PKGS     ?= ./...
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what is missing: PostgreSQL (terraform is found, or installed at first use)
+	@.ci/postgres.sh
+
+.PHONY: build
+build: ## build meridian, meridian-runner and terraform-provider-localdb into bin/
+	@mkdir -p $(BIN)
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/meridian ./cmd/meridian-runner ./cmd/terraform-provider-localdb
+
+.PHONY: demo
+demo: setup build ## start Meridian and make a database in two regions (ARGS=--once removes everything again)
+	@$(BIN)/meridian demo $(ARGS)
+
+.PHONY: test
+test: setup build ## install what is missing and pass every test
+	$(GO) test $(TESTFLAGS) $(PKGS)
+
+.PHONY: lint
+lint: ## layering, style and the determinism of workflows
+	$(GOTOOL) golangci-lint run ./...
+	$(GOTOOL) workflowcheck ./orchestrator/workflows/...
+
+.PHONY: generate
+generate: ## regenerate what is generated (JSON schema, goldens)
+	$(GO) test ./stacks -run 'Schema|Golden' -update
+
+.PHONY: bench
+bench: setup build ## reproduce docs/benchmarks.md
+	$(GO) test ./orchestrator/e2e -run '^$$' -bench . -benchtime 1x -timeout 60m $(ARGS)
+
+.PHONY: clean
+clean: ## remove what make build made
+	rm -rf $(BIN)
