@@ -1,10 +1,153 @@
 package stacks
 
-// CheckChange compares two effective specs of one database. Errors refuse the change; warnings tell what is kept, unmanaged.
-func CheckChange(old, new Database) []Diagnostic { panic("todo") }
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
 
-// Desired lists the links that an effective spec wants to be there, and those that it wants removed.
-func Desired(db Database) (ensure, remove []Link) { panic("todo") }
+// CheckChange compares two effective specs of one database. Errors refuse the change; warnings tell what is kept, unmanaged, or dropped.
+// Each diagnostic carries the Field of the new spec that it is about; Loaded.Locate finds its place in the text.
+func CheckChange(old, new Database) []Diagnostic {
+	var ds []Diagnostic
+	add := func(severity Severity, rule, path, summary, detail, next string) {
+		ds = append(ds, Diagnostic{Severity: severity, Rule: rule, Field: path, Summary: summary, Detail: detail, Next: next})
+	}
+	for _, d := range slices.Concat(changedEngine(old, new), changedRegions(old, new)) {
+		add(SeverityError, d.Rule, d.Field, d.Summary, d.Detail, d.Next)
+	}
+	for _, d := range slices.Concat(leftOut(old, new), droppedNow(old, new)) {
+		add(SeverityWarning, d.Rule, d.Field, d.Summary, d.Detail, d.Next)
+	}
+	return ds
+}
 
-// LinksCut lists the links of old that must be removed because new has no longer both of their regions.
-func LinksCut(old, new Database) []Link { panic("todo") }
+func changedEngine(old, new Database) []Diagnostic {
+	was, is := old.Spec.Engine, new.Spec.Engine
+	switch {
+	case was.Name != is.Name:
+		return []Diagnostic{{Rule: "engine.name", Field: "spec.engine.name", Summary: fmt.Sprintf("the engine cannot change from %s to %s", was.Name, is.Name),
+			Next: "create another database and move the data"}}
+	case Major(was.Version) != Major(is.Version):
+		return []Diagnostic{{Rule: "engine.major", Field: "spec.engine.version",
+			Summary: fmt.Sprintf("the major version cannot change from %s to %s in place", Major(was.Version), Major(is.Version)),
+			Next:    fmt.Sprintf("write version: %q, or create another database of the new version and move the data", Major(was.Version))}}
+	}
+	return nil
+}
+
+func changedRegions(old, new Database) []Diagnostic {
+	var ds []Diagnostic
+	for _, was := range old.Spec.Regions {
+		i := slices.IndexFunc(new.Spec.Regions, func(r Region) bool { return r.Name == was.Name })
+		if i < 0 {
+			ds = append(ds, removedRegion(old, was)...)
+			continue
+		}
+		is, path := new.Spec.Regions[i], fmt.Sprintf("spec.regions[%d]", i)
+		if was.Role != is.Role {
+			ds = append(ds, Diagnostic{Rule: "region.role", Field: path + ".role", Summary: fmt.Sprintf("region %q is the %s and cannot become the %s", was.Name, was.Role, is.Role),
+				Detail: "switching the primary over is not supported yet", Next: fmt.Sprintf("write role: %s", was.Role)})
+		}
+		field, from, to := "provider", was.Provider, is.Provider
+		if from == to {
+			field, from, to = "location", was.Location, is.Location
+		}
+		if from != to && !new.ReplaceAllowed(was.Name) {
+			ds = append(ds, Diagnostic{Rule: "region.moved", Field: path + "." + field, Summary: fmt.Sprintf("region %q would move from %s %q to %q", was.Name, field, from, to),
+				Detail: "moving a region destroys its data", Next: fmt.Sprintf("write %s: %s, or allow the loss for once with spec.allowReplace: [%s]", field, from, was.Name)})
+		}
+	}
+	return ds
+}
+
+// removedRegion says why a region may not go. The protection that counts is that of the stored spec: switching it off and removing a
+// region in one change would make it no protection.
+func removedRegion(old Database, was Region) []Diagnostic {
+	switch {
+	case old.Spec.Deletion.Protected():
+		return []Diagnostic{{Rule: "region.protected", Field: "spec.regions", Summary: fmt.Sprintf("region %q is gone from the spec, and the database is protected", was.Name),
+			Detail: "removing a region destroys its data", Next: "put the region back, or first apply deletion: {protect: false}"}}
+	case was.Role == RolePrimary:
+		return []Diagnostic{{Rule: "region.primary", Field: "spec.regions", Summary: fmt.Sprintf("the primary region %q is gone from the spec", was.Name),
+			Detail: "removing the primary destroys the data", Next: "put the region back, or destroy the database"}}
+	}
+	return nil
+}
+
+// leftOut tells what the new spec no longer lists: it is kept.
+func leftOut(old, new Database) []Diagnostic {
+	var ds []Diagnostic
+	kept := func(rule, path, what, name string) {
+		ds = append(ds, Diagnostic{Rule: rule, Field: path, Summary: fmt.Sprintf("%s %q is no longer in the spec", what, name),
+			Detail: "it is kept, unmanaged", Next: "to remove it, list it with drop: true"})
+	}
+	for _, d := range old.Spec.Databases {
+		if !d.Drop && !slices.ContainsFunc(new.Spec.Databases, func(o LogicalDatabase) bool { return o.Name == d.Name }) {
+			kept("database.unmanaged", "spec.databases", "database", d.Name)
+		}
+	}
+	for _, u := range old.Spec.Users {
+		if !u.Drop && !slices.ContainsFunc(new.Spec.Users, func(o User) bool { return o.Name == u.Name }) {
+			kept("user.unmanaged", "spec.users", "user", u.Name)
+		}
+	}
+	cut := LinksCut(old, new)
+	for _, l := range old.Spec.Replication.Links {
+		byName := func(o Link) bool { return o.Name() == l.Name() }
+		if !l.Drop && !slices.ContainsFunc(new.Spec.Replication.Links, byName) && !slices.ContainsFunc(cut, byName) {
+			kept("link.unmanaged", "spec.replication.links", "link", l.Name())
+		}
+	}
+	return ds
+}
+
+// droppedNow tells what will be dropped with its data.
+func droppedNow(old, new Database) []Diagnostic {
+	var ds []Diagnostic
+	for i, d := range new.Spec.Databases {
+		if d.Drop && slices.ContainsFunc(old.Spec.Databases, func(o LogicalDatabase) bool { return o.Name == d.Name && !o.Drop }) {
+			ds = append(ds, Diagnostic{Rule: "database.dropped", Field: fmt.Sprintf("spec.databases[%d].drop", i),
+				Summary: fmt.Sprintf("database %q will be dropped with its data, in every region", d.Name)})
+		}
+	}
+	return ds
+}
+
+// ReplaceAllowed reports whether the spec allows the loss of a region's data in its next run.
+func (d Database) ReplaceAllowed(region string) bool {
+	return slices.Contains(d.Spec.AllowReplace, region)
+}
+
+// Desired lists the links that an effective spec wants to be there, and those that it wants removed, in order of name.
+func Desired(db Database) (ensure, remove []Link) {
+	for _, l := range db.Spec.Replication.Links {
+		if l.Drop {
+			remove = append(remove, l)
+		} else {
+			ensure = append(ensure, l)
+		}
+	}
+	byName := func(a, b Link) int { return cmp.Compare(a.Name(), b.Name()) }
+	slices.SortFunc(ensure, byName)
+	slices.SortFunc(remove, byName)
+	return ensure, remove
+}
+
+// LinksCut lists the links of old that must be removed because new has no longer both of their regions, or one of them moves, in order
+// of name. A link of a moved region is made anew afterwards where new still wants it.
+func LinksCut(old, new Database) []Link {
+	stays := func(region string) bool {
+		was, _ := old.Region(region)
+		is, ok := new.Region(region)
+		return ok && was.Provider == is.Provider && was.Location == is.Location
+	}
+	var out []Link
+	for _, l := range old.Spec.Replication.Links {
+		if !l.Drop && (!stays(l.From) || !stays(l.To)) {
+			out = append(out, l)
+		}
+	}
+	slices.SortFunc(out, func(a, b Link) int { return cmp.Compare(a.Name(), b.Name()) })
+	return out
+}

@@ -1,0 +1,164 @@
+package stacks
+
+import (
+	"fmt"
+	"slices"
+)
+
+func (c *checker) replication() {
+	rep := c.db.Spec.Replication
+	const at = "spec.replication"
+	if c.l.has(at+".maxLag") && rep.MaxLag <= 0 || rep.MaxLag < 0 {
+		c.refuse("replication.maxLag", at+".maxLag", "write a lag above zero, like 5s", "maxLag is %s", rep.MaxLag)
+	}
+	if rep.Mode != "" || len(rep.Databases) > 0 {
+		short := at + ".databases"
+		if rep.Mode != "" {
+			short = at + ".mode"
+		}
+		switch {
+		case len(rep.Links) > 0 || c.l.has(at+".links"):
+			c.refuse("link.shorthand", short, "give mode and databases to each of the links", "mode and databases are short for links; both are given")
+		case rep.Mode == "":
+			c.missing(at+".mode", "", "write mode: logical")
+		default:
+			c.mode(at+".mode", rep.Mode)
+		}
+		c.linkDatabases(at, rep.Databases)
+	}
+	if len(rep.Links) > maxRegions*maxRegions {
+		c.refuse("links.many", at+".links", "", "there are %d links; at most %d are allowed", len(rep.Links), maxRegions*maxRegions)
+		return
+	}
+	c.links(rep.Links)
+}
+
+// end is one end of a link as written.
+func (c *checker) end(path, region string, drop bool) bool {
+	if _, ok := c.db.Region(region); ok {
+		return true
+	}
+	if drop {
+		return dnsLabel.MatchString(region) && len(region) <= MaxRegion || !c.label("region", path, region, MaxRegion)
+	}
+	var names []string
+	for _, r := range c.db.Spec.Regions {
+		names = append(names, r.Name)
+	}
+	c.refuse("link.region", path, c.didYouMean(region, names), "%q is no region of this spec", brief(region))
+	return false
+}
+
+func (c *checker) links(links []Link) {
+	primary := c.db.Primary()
+	seen := map[string]string{}
+	targets := map[string][]string{}   // from -> to
+	arriving := map[[2]string]string{} // (to, database) -> path
+	for i, l := range links {
+		path := fmt.Sprintf("spec.replication.links[%d]", i)
+		if l.From == "" {
+			l.From = primary
+		}
+		if c.missing(path+".to", l.To, "say which region it fills") || l.From == "" || c.l.isBad(path+".from") {
+			continue
+		}
+		if !l.Drop || l.Mode != "" {
+			c.mode(path+".mode", l.Mode)
+		}
+		good := c.end(path+".to", l.To, l.Drop)
+		if c.l.has(path + ".from") {
+			good = c.end(path+".from", l.From, l.Drop) && good
+		}
+		if !good {
+			continue
+		}
+		if l.From == l.To {
+			c.refuse("link.self", path+".to", "link it to another region", "region %q is linked to itself", l.To)
+			continue
+		}
+		c.unique(seen, "link", l.Name(), path+".to")
+		if l.Drop {
+			continue
+		}
+		c.linkDatabases(path, l.Databases)
+		switch {
+		case l.To == primary:
+			c.refuse("link.primary", path+".to", "link from the primary to a replica", "the link leads into the primary %q", l.To)
+			continue
+		case reaches(targets, l.To, l.From):
+			c.refuse("link.circle", path+".to", "remove one link of the circle", "the link from %q to %q closes a circle", l.From, l.To)
+			continue
+		}
+		targets[l.From] = append(targets[l.From], l.To)
+		for _, db := range c.db.linked(l) {
+			key := [2]string{l.To, db}
+			if first, twice := arriving[key]; twice && first != path {
+				c.refuse("link.fan-in", path, "let each database arrive by one link", "database %q arrives in region %q by two links; the first is %s", brief(db), l.To, first)
+				break
+			}
+			arriving[key] = path
+		}
+	}
+}
+
+// reaches reports whether links lead from one region to another.
+func reaches(targets map[string][]string, from, to string) bool {
+	seen := map[string]bool{}
+	for open := []string{from}; len(open) > 0; {
+		r := open[len(open)-1]
+		open = open[:len(open)-1]
+		if r == to {
+			return true
+		}
+		if !seen[r] {
+			seen[r] = true
+			open = append(open, targets[r]...)
+		}
+	}
+	return false
+}
+
+func (c *checker) mode(path string, mode LinkMode) {
+	if mode == "" {
+		c.missing(path, "", "write mode: logical")
+	} else if mode != LinkLogical {
+		c.refuse("link.mode", path, c.didYouMean(string(mode), []string{string(LinkLogical)}), "unknown mode %q", brief(string(mode)))
+	}
+}
+
+// linkDatabases checks the databases of a link, or of the shorthand.
+func (c *checker) linkDatabases(path string, names []string) {
+	var known []string
+	dropped := map[string]bool{}
+	for _, d := range c.db.Spec.Databases {
+		known = append(known, d.Name)
+		dropped[d.Name] = d.Drop
+	}
+	seen := map[string]string{}
+	for i, name := range names {
+		at := fmt.Sprintf("%s.databases[%d]", path, i)
+		drop, ok := dropped[name]
+		switch {
+		case !ok:
+			c.refuse("link.database", at, c.didYouMean(name, known), "%q is no database of this spec", brief(name))
+		case drop:
+			c.refuse("link.database", at, "take it out of the link", "database %q is to be dropped", brief(name))
+		default:
+			c.unique(seen, "database", name, at)
+		}
+	}
+}
+
+// linked lists the databases of a link: its own, or all that are not to be dropped.
+func (d Database) linked(l Link) []string {
+	if len(l.Databases) > 0 {
+		return slices.Clone(l.Databases)
+	}
+	var out []string
+	for _, ldb := range d.Spec.Databases {
+		if !ldb.Drop {
+			out = append(out, ldb.Name)
+		}
+	}
+	return out
+}
