@@ -16,7 +16,7 @@ import (
 
 // Info is what a running server said.
 type Info struct {
-	Spec             Spec // what it should be; Settings hold what it has, in the marker's words where they mean the same
+	Has              Spec // what it has of the wished spec, in the wish's words where they mean the same
 	PID              int
 	Version          string // exact
 	SystemIdentifier string
@@ -37,7 +37,7 @@ func (Password) GoString() string { return "****" }
 // changed in place (a restart where a setting needs it). It may be repeated and may have been killed anywhere before. An empty password
 // leaves the one that is there. Foreign directories and addresses are providers.ErrForeign.
 func Ensure(ctx context.Context, s Spec, password Password) (Info, error) {
-	if err := errors.Join(s.check(), checkSettings(s.Settings)); err != nil {
+	if err := s.Check(); err != nil {
 		return Info{}, errors.Join(err, providers.ErrPermanent)
 	}
 	s.Home = filepath.Clean(s.Home)

@@ -17,26 +17,28 @@ import (
 	"meridian/providers"
 )
 
-// Inspect asks a running server of ours what it is. A server that is just starting is waited for, a little.
-func Inspect(ctx context.Context, home, owner string) (Info, error) {
-	m, err := readMarker(home)
+// Inspect asks a running server what it has of the wished spec. One that is just starting is waited for, a little.
+func Inspect(ctx context.Context, wished Spec) (Info, error) {
+	m, err := readMarker(wished.Home)
 	if err != nil {
 		return Info{}, err
 	}
-	if err := m.checkOwner(owner); err != nil {
+	if err := m.checkOwner(wished.Owner); err != nil {
 		return Info{}, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	if err := m.awaitReady(waiting); err != nil {
+	if err := wished.awaitReady(waiting); err != nil {
 		return Info{}, err
 	}
-	conn, err := m.connect(ctx)
+	conn, err := wished.connect(ctx)
 	if err != nil {
 		return Info{}, err
 	}
 	defer closeConn(conn)
-	return m.info(ctx, conn)
+	info, err := wished.info(ctx, conn)
+	info.Has.Name, info.Has.PasswordVersion = m.Name, m.PasswordVersion
+	return info, err
 }
 
 // info reads what the server is, and refuses one that runs on another directory.
@@ -58,11 +60,9 @@ func (s Spec) info(ctx context.Context, conn *pgx.Conn) (Info, error) {
 	}
 	stamp := sha256.Sum256([]byte(stored))
 	p, _ := postmaster(s.dataDir())
-	info := Info{Spec: s, PID: p.pid, Version: id.version, SystemIdentifier: id.systemID, PasswordStamp: hex.EncodeToString(stamp[:])}
-	info.Spec.Settings = compare(s.Settings, have)
-	if v := have["listen_addresses"]; v.value != s.Address {
-		info.Spec.Address = v.value
-	}
+	info := Info{Has: s, PID: p.pid, Version: id.version, SystemIdentifier: id.systemID, PasswordStamp: hex.EncodeToString(stamp[:])}
+	info.Has.Settings = compare(s.Settings, have)
+	info.Has.Address, info.Has.Port = have["listen_addresses"].value, p.port
 	return info, nil
 }
 

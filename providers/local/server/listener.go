@@ -34,6 +34,19 @@ func Occupied(ctx context.Context, address string, port int) (bool, error) {
 	return false, l.Close()
 }
 
+// Vacant makes sure that a new server could listen at the spec's address. What servers of ours hold there is not in its way yet: it may be
+// the one that is replaced, or what still runs of one whose directory was removed.
+func Vacant(ctx context.Context, s Spec) error {
+	taken, err := Occupied(ctx, s.Address, s.Port)
+	if err != nil || !taken || len(residents(s.dataDir())) > 0 {
+		return err
+	}
+	if _, err := HomeAt(s.Address, s.Port); err == nil {
+		return nil
+	}
+	return s.taken()
+}
+
 func answers(ctx context.Context, hostPort string) bool {
 	d := net.Dialer{Timeout: time.Second}
 	c, err := d.DialContext(ctx, "tcp4", hostPort)

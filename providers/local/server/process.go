@@ -13,6 +13,7 @@ import (
 // pidFile is what a postmaster writes of itself into postmaster.pid.
 type pidFile struct {
 	pid   int
+	port  int
 	ready bool // it accepts connections
 }
 
@@ -26,8 +27,11 @@ func readPidFile(data string) (pidFile, bool) {
 	if err != nil || pid <= 1 {
 		return pidFile{}, false
 	}
-	const statusLine = 7 // LOCK_FILE_LINE_PM_STATUS of PostgreSQL's miscadmin.h, from 0
+	const portLine, statusLine = 3, 7 // LOCK_FILE_LINE_PORT and _PM_STATUS of PostgreSQL's miscadmin.h, from 0
 	p := pidFile{pid: pid}
+	if len(lines) > portLine {
+		p.port, _ = strconv.Atoi(lines[portLine]) // 0 until it is written
+	}
 	if len(lines) > statusLine {
 		p.ready = strings.TrimSpace(lines[statusLine]) == "ready"
 	}

@@ -38,7 +38,7 @@ type Spec struct {
 	Port    int    `json:"port"`
 	// EngineVersion is a major ("15", the newest 15.x here) or exact ("15.18").
 	EngineVersion string            `json:"engineVersion"`
-	Settings      map[string]string `json:"settings,omitempty"`
+	Settings      map[string]string `json:"settings"`
 	// PasswordVersion counts the changes of the administrator's password.
 	PasswordVersion int64 `json:"passwordVersion,omitempty"`
 }
@@ -78,7 +78,8 @@ func Satisfies(exact, asked string) bool {
 	return Major(exact) == Major(asked) && Major(asked) > 0
 }
 
-func (s Spec) check() error {
+// Check refuses a spec that no server can be.
+func (s Spec) Check() error {
 	switch {
 	case !filepath.IsAbs(s.Home):
 		return fmt.Errorf("data directory %q: want an absolute path", s.Home)
@@ -89,5 +90,5 @@ func (s Spec) check() error {
 	case !isLoopback(s.Address):
 		return fmt.Errorf("address %q: want a loopback address like 127.1.2.3: a local server has no TLS", s.Address)
 	}
-	return nil
+	return checkSettings(s.Settings)
 }

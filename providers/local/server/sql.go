@@ -17,17 +17,21 @@ const connectFor = 10 * time.Second
 
 // connect opens a session as the administrator through the socket in the data directory.
 func (s Spec) connect(ctx context.Context) (*pgx.Conn, error) {
+	p, ok := postmaster(s.dataDir())
+	if !ok {
+		return nil, fmt.Errorf("no server runs in %s", s.Home)
+	}
 	cfg, err := pgx.ParseConfig("sslmode=disable")
 	if err != nil {
 		return nil, err
 	}
 	// Nothing of libpq's environment may decide where we go.
-	cfg.Host, cfg.Port, cfg.User, cfg.Password, cfg.Database = s.dataDir(), uint16(s.Port), AdminUser, "", "postgres"
+	cfg.Host, cfg.Port, cfg.User, cfg.Password, cfg.Database = s.dataDir(), uint16(p.port), AdminUser, "", "postgres"
 	cfg.Fallbacks, cfg.TLSConfig = nil, nil
 	cfg.RuntimeParams = map[string]string{"application_name": "meridian"}
 	cfg.ConnectTimeout = connectFor
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
-	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dialSocket(ctx) }
+	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dialSocket(ctx, p.port) }
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("ask the server in %s: %w", s.Home, err)
@@ -36,13 +40,13 @@ func (s Spec) connect(ctx context.Context) (*pgx.Conn, error) {
 }
 
 // dialSocket reaches the socket by way of an open directory: a socket's address has at most 107 bytes, a home may have more.
-func (s Spec) dialSocket(ctx context.Context) (net.Conn, error) {
+func (s Spec) dialSocket(ctx context.Context, port int) (net.Conn, error) {
 	dir, err := os.Open(s.dataDir())
 	if err != nil {
 		return nil, err
 	}
 	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), ".s.PGSQL."+strconv.Itoa(s.Port)))
+	conn, err := d.DialContext(ctx, "unix", filepath.Join("/proc/self/fd", strconv.Itoa(int(dir.Fd())), ".s.PGSQL."+strconv.Itoa(port)))
 	if err := errors.Join(err, dir.Close()); err != nil {
 		return nil, err
 	}

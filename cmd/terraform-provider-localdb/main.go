@@ -1,0 +1,23 @@
+// Command terraform-provider-localdb is the Terraform plugin behind provider local. Terraform starts it.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/hashicorp/terraform-plugin-framework/providerserver"
+
+	"meridian/providers/local/plugin"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	err := providerserver.Serve(context.Background(), plugin.New(version), providerserver.ServeOpts{Address: plugin.Address, ProtocolVersion: 6})
+	if err != nil {
+		slog.Error("serve", "error", err)
+		os.Exit(1)
+	}
+}

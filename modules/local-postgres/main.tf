@@ -1,0 +1,14 @@
+# One PostgreSQL server on this machine, on a loopback address of its own.
+
+resource "localdb_postgres" "this" {
+  name           = var.name
+  owner          = var.owner
+  address        = var.address
+  port           = var.port
+  data_dir       = var.data_dir
+  engine_version = var.engine_version
+  settings       = var.settings
+
+  admin_password_wo         = var.admin_password
+  admin_password_wo_version = var.admin_password_version
+}

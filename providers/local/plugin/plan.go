@@ -1,0 +1,100 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hashicorp/terraform-plugin-framework/path"
+	"github.com/hashicorp/terraform-plugin-framework/resource"
+	"github.com/hashicorp/terraform-plugin-framework/types"
+
+	"meridian/providers/local/server"
+)
+
+// ValidateConfig refuses what no server can be.
+func (postgres) ValidateConfig(ctx context.Context, req resource.ValidateConfigRequest, resp *resource.ValidateConfigResponse) {
+	var config model
+	resp.Diagnostics.Append(req.Config.Get(ctx, &config)...)
+	if resp.Diagnostics.HasError() || config.unknown() {
+		return
+	}
+	if config.Port.IsNull() {
+		config.Port = types.Int64Value(defaultPort)
+	}
+	if err := config.spec().Check(); err != nil {
+		resp.Diagnostics.AddError("This server cannot be", err.Error())
+	}
+}
+
+// unknown reports whether something that a look needs will only be known at apply.
+func (m model) unknown() bool {
+	if m.Settings.IsUnknown() {
+		return true
+	}
+	for _, v := range m.Settings.Elements() {
+		if v.IsUnknown() {
+			return true
+		}
+	}
+	return m.DataDir.IsUnknown() || m.Owner.IsUnknown() || m.Address.IsUnknown() || m.Port.IsUnknown() || m.EngineVersion.IsUnknown()
+}
+
+// ModifyPlan refuses at plan what an apply could only fail at: another major version, another owner, a place that is taken.
+func (postgres) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
+	if req.Plan.Raw.IsNull() {
+		return // a destroy
+	}
+	var plan model
+	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
+	if resp.Diagnostics.HasError() || plan.unknown() {
+		return
+	}
+	if req.State.Raw.IsNull() {
+		planCreate(ctx, plan, resp)
+		return
+	}
+	var state model
+	resp.Diagnostics.Append(req.State.Get(ctx, &state)...)
+	if resp.Diagnostics.HasError() {
+		return
+	}
+	if state.DataDir.ValueString() != plan.DataDir.ValueString() {
+		return // a replacement: everything may be another
+	}
+	if state.Owner.ValueString() != plan.Owner.ValueString() {
+		resp.Diagnostics.AddAttributeError(path.Root("owner"), "A server does not change its owner",
+			fmt.Sprintf("The server in %s belongs to %s.", state.DataDir.ValueString(), state.Owner.ValueString()))
+	}
+	if have, want := server.Major(state.EngineVersion.ValueString()), server.Major(plan.EngineVersion.ValueString()); have != want {
+		resp.Diagnostics.AddAttributeError(path.Root("engine_version"), "A server does not change its major version in place",
+			fmt.Sprintf("It runs PostgreSQL %d, and %d is asked for. Make a new database of that version and copy the data.", have, want))
+	}
+	if state.Status.ValueString() == string(server.StateForeign) {
+		refuseForeign(ctx, plan, resp)
+	}
+}
+
+// planCreate looks whether the place of a new server is free, or holds what an interrupted create of ours has left.
+func planCreate(ctx context.Context, plan model, resp *resource.ModifyPlanResponse) {
+	spec := plan.spec()
+	sight, err := server.Look(ctx, spec.Home, spec.Owner)
+	if err != nil {
+		explain(&resp.Diagnostics, "The server's place cannot be looked at", err)
+		return
+	}
+	switch sight.State {
+	case server.StateForeign:
+		resp.Diagnostics.AddError("The server's place is taken", sight.Message)
+	case server.StateAbsent:
+		if err := server.Vacant(ctx, spec); err != nil {
+			explain(&resp.Diagnostics, "The server's place is taken", err)
+		}
+	}
+}
+
+func refuseForeign(ctx context.Context, plan model, resp *resource.ModifyPlanResponse) {
+	sight, err := server.Look(ctx, plan.DataDir.ValueString(), plan.Owner.ValueString())
+	if err == nil && sight.State == server.StateForeign {
+		resp.Diagnostics.AddError("Something else is in the server's place", sight.Message)
+	}
+}
