@@ -118,7 +118,7 @@ const requestTimeout = 60 * time.Second
 // handle registers one operation: body limit, time limit, and errors as problems.
 func handle[I, O any](s *server, routes huma.API, op huma.Operation, fn func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = maxBody
-	op.BodyReadTimeout = 15 * time.Second
+	op.BodyReadTimeout = requestTimeout + 5*time.Second // huma leaves the deadline set: a shorter one would end the handler
 	op.Path = Prefix + op.Path
 	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 	huma.Register(routes, op, func(ctx context.Context, in *I) (*O, error) {

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"meridian/orchestrator/api"
+)
+
+// defaultListen is where a server listens unless told otherwise.
+const defaultListen = "127.0.0.1:7480"
+
+type serverFlags struct {
+	listen    string
+	ui        bool
+	hosts     []string
+	terraform string
+	logLevel  string
+	logFormat string
+}
+
+func newServer(a *app) *cobra.Command {
+	var f serverFlags
+	c := &cobra.Command{
+		Use:   "server",
+		Short: "Run the server",
+		Long: `Run Meridian's server on this machine. It prints one line when it is ready, and runs until Ctrl-C or SIGTERM.
+Databases and running terraforms go on without it; what was in progress is picked up at the next start.
+
+It listens on loopback addresses only. Clients on this machine find it, and its token, in the data directory.`,
+		Args: arguments(0, 0, "no arguments"),
+		RunE: func(c *cobra.Command, _ []string) error {
+			logger, err := f.logger(a)
+			if err != nil {
+				return err
+			}
+			dir, err := a.dataDir()
+			if err != nil {
+				return err
+			}
+			return runServer(c.Context(), dir, f, logger, func(url string) {
+				fmt.Fprintf(a.stdout, "meridian is ready: %s (data %s)\n", url, dir)
+			})
+		},
+	}
+	f.register(c)
+	return c
+}
+
+func (f *serverFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&f.listen, "listen", defaultListen, "loopback address to listen on; port 0 takes a free one")
+	c.Flags().BoolVar(&f.ui, "ui", true, "serve Temporal's Web UI")
+	c.Flags().StringSliceVar(&f.hosts, "allow-host", nil, "accept requests for this host name too (behind a proxy of yours)")
+	c.Flags().StringVar(&f.terraform, "terraform", "", "terraform (or OpenTofu) binary to use (MERIDIAN_TERRAFORM; found in PATH unless said)")
+	c.Flags().StringVar(&f.logLevel, "log-level", "info", "log level: debug, info, warn or error")
+	c.Flags().StringVar(&f.logFormat, "log-format", "text", "log format: text or json")
+}
+
+func (f *serverFlags) logger(a *app) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, usage("unknown log level %q: want debug, info, warn or error", f.logLevel)
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch f.logFormat {
+	case "text":
+		return slog.New(slog.NewTextHandler(a.stderr, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(a.stderr, o)), nil
+	}
+	return nil, usage("unknown log format %q: want text or json", f.logFormat)
+}
+
+// runServer locks the data directory, listens, opens the parts, calls ready, and serves until ctx ends.
+func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logger, ready func(url string)) error {
+	if openBackend == nil {
+		return errors.New("this build has no server in it")
+	}
+	if err := makeDataDir(dir); err != nil {
+		return err
+	}
+	unlock, err := lockDataDir(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	token, err := ensureToken(dir)
+	if err != nil {
+		return err
+	}
+	l, err := listen(f.listen)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	url := "http://" + l.Addr().String()
+	if f.terraform == "" {
+		f.terraform = os.Getenv("MERIDIAN_TERRAFORM")
+	}
+	b, err := openBackend(ctx, serveOptions{
+		Data: dir, URL: url, UI: f.ui, Terraform: f.terraform, Authorized: api.Bearer(token),
+	}, logger)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	if err := writeServerInfo(dir, serverInfo{URL: url, PID: os.Getpid()}); err != nil {
+		return fmt.Errorf("tell clients where the server is: %w", err)
+	}
+	defer os.Remove(filepath.Join(dir, serverFile))
+	handler := api.New(api.Options{
+		Service: b.Service, Token: token, Version: version(), Web: b.Web, LoginURL: b.LoginURL, Hosts: f.hosts, Logger: logger,
+	})
+	ready(url)
+	return api.Serve(ctx, l, handler, logger)
+}
+
+// listen opens a loopback address; a taken or foreign one is an error that says what to do.
+func listen(address string) (net.Listener, error) {
+	if !isLocalAddress(address) {
+		return nil, &exitError{
+			Code: exitFailed, What: fmt.Sprintf("--listen %s: want a loopback address with a port, like %s", address, defaultListen),
+			Next: "put a proxy or a tunnel of yours in front of it to be reached from elsewhere (see --allow-host)",
+		}
+	}
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, &exitError{
+			Code: exitFailed, What: address + " is taken by another program",
+			Next: "choose another with --listen HOST:PORT; port 0 takes a free one",
+		}
+	case err != nil:
+		return nil, &exitError{Code: exitFailed, What: "listen: " + err.Error(), Next: "choose another with --listen HOST:PORT"}
+	}
+	return l, nil
+}
