@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"errors"
+	"slices"
 	"sort"
 	"strings"
 
@@ -52,6 +53,38 @@ type objectChange struct {
 	replace [][]step
 }
 
+// planParts are all changes of a plan, as both sources give them.
+type planParts struct{ resources, outputs, drift []objectChange }
+
+// fill makes the parts ready for people.
+func (p planParts) fill(plan *Plan, dataBearing []string) {
+	hide := hider{}
+	for _, list := range [][]objectChange{p.resources, p.outputs, p.drift} {
+		for _, o := range list {
+			hide.learn(o.before)
+			hide.learn(o.after)
+		}
+	}
+	plan.Changes = append(readyChanges(p.resources, dataBearing, hide), readyChanges(p.outputs, nil, hide)...)
+	for _, c := range readyChanges(p.drift, dataBearing, hide) {
+		if c.Action != stacks.ActionNoop {
+			plan.Drift = append(plan.Drift, c)
+		}
+	}
+}
+
+func readyChanges(list []objectChange, dataBearing []string, hide hider) []stacks.Change {
+	var changes []stacks.Change
+	for _, o := range list {
+		if c, ok := o.change(dataBearing); ok {
+			hide.mask(c.Attributes)
+			changes = append(changes, c)
+		}
+	}
+	sort.SliceStable(changes, func(i, j int) bool { return changes[i].Address < changes[j].Address })
+	return changes
+}
+
 // change turns an object's change into what people read. It is false where nothing happens.
 func (o objectChange) change(dataBearing []string) (stacks.Change, bool) {
 	moved := o.previous != "" && o.previous != o.address
@@ -65,21 +98,13 @@ func (o objectChange) change(dataBearing []string) (stacks.Change, bool) {
 	if o.deposed != "" {
 		c.Address += " (deposed " + o.deposed + ")"
 	}
-	for _, t := range dataBearing {
-		if t == o.typ && !strings.HasPrefix(localAddress(o.address), "data.") {
-			c.DataBearing = true
-		}
-	}
+	c.DataBearing = slices.Contains(dataBearing, o.typ) && !strings.HasPrefix(localAddress(o.address), "data.")
 	d := differ{replace: o.replace}
 	if o.action != stacks.ActionForget && o.action != stacks.ActionNoop {
 		d.diff(nil, o.before, o.after)
 	}
 	c.Attributes = d.changes
 	return c, true
-}
-
-func sortChanges(changes []stacks.Change) {
-	sort.SliceStable(changes, func(i, j int) bool { return changes[i].Address < changes[j].Address })
 }
 
 // localAddress is an address without the modules in front of it: `data.aws_vpc.x[0]` of `module.a["k.1"].data.aws_vpc.x[0]`.

@@ -61,18 +61,18 @@ func ReadPlan(file []byte, dataBearing []string) (Plan, error) {
 		return Plan{}, fmt.Errorf("%w %d, want %d", ErrPlanVersion, p.version, planFormat)
 	}
 	plan := Plan{TerraformVersion: p.writer, Errored: p.errored, Mode: planModes[p.mode]}
-	r := planReader{dataBearing: dataBearing}
-	if plan.Changes, err = r.resources(p.changes); err != nil {
+	var r planReader
+	var parts planParts
+	if parts.resources, err = r.resources(p.changes); err != nil {
 		return Plan{}, err
 	}
-	outputs, err := r.outputs(p.outputs)
-	if err != nil {
+	if parts.outputs, err = r.outputs(p.outputs); err != nil {
 		return Plan{}, err
 	}
-	plan.Changes = append(plan.Changes, outputs...)
-	if plan.Drift, err = r.resources(p.drift); err != nil {
+	if parts.drift, err = r.resources(p.drift); err != nil {
 		return Plan{}, err
 	}
+	parts.fill(&plan, dataBearing)
 	return plan, nil
 }
 
@@ -173,13 +173,10 @@ func (p *rawPlan) field(f field) error {
 }
 
 // planReader turns messages into changes; its counter bounds what one plan may hold.
-type planReader struct {
-	dataBearing []string
-	values      int
-}
+type planReader struct{ values int }
 
-func (r *planReader) resources(messages [][]byte) ([]stacks.Change, error) {
-	var changes []stacks.Change
+func (r *planReader) resources(messages [][]byte) ([]objectChange, error) {
+	var changes []objectChange
 	for _, m := range messages {
 		var o objectChange
 		var d delta
@@ -207,16 +204,13 @@ func (r *planReader) resources(messages [][]byte) ([]stacks.Change, error) {
 			return nil, fmt.Errorf("plan file: %s: %w", o.address, err)
 		}
 		o.typ, o.action, o.importing, o.before, o.after = resourceType(o.address), d.action, d.importing, d.before, d.after
-		if c, ok := o.change(r.dataBearing); ok {
-			changes = append(changes, c)
-		}
+		changes = append(changes, o)
 	}
-	sortChanges(changes)
 	return changes, nil
 }
 
-func (r *planReader) outputs(messages [][]byte) ([]stacks.Change, error) {
-	var changes []stacks.Change
+func (r *planReader) outputs(messages [][]byte) ([]objectChange, error) {
+	var changes []objectChange
 	for _, m := range messages {
 		var o objectChange
 		var d delta
@@ -241,11 +235,8 @@ func (r *planReader) outputs(messages [][]byte) ([]stacks.Change, error) {
 			d.after.mark(nil)
 		}
 		o.action, o.before, o.after = d.action, d.before, d.after
-		if c, ok := o.change(nil); ok {
-			changes = append(changes, c)
-		}
+		changes = append(changes, o)
 	}
-	sortChanges(changes)
 	return changes, nil
 }
 

@@ -23,31 +23,28 @@ func ChangesFromShow(show []byte, dataBearing []string) (Plan, error) {
 		return Plan{}, fmt.Errorf("plan from show: %w", err)
 	}
 	plan := Plan{TerraformVersion: p.TerraformVersion, Errored: more.Errored}
+	var parts planParts
 	var err error
-	if plan.Changes, err = shownResources(p.ResourceChanges, dataBearing); err != nil {
+	if parts.resources, err = shownResources(p.ResourceChanges); err != nil {
 		return Plan{}, err
 	}
-	var outputs []stacks.Change
 	for name, c := range p.OutputChanges {
 		o, err := shownChange(c)
 		if err != nil {
 			return Plan{}, fmt.Errorf("plan from show: output %s: %w", name, err)
 		}
 		o.address = "output." + name
-		if c, ok := o.change(nil); ok {
-			outputs = append(outputs, c)
-		}
+		parts.outputs = append(parts.outputs, o)
 	}
-	sortChanges(outputs)
-	plan.Changes = append(plan.Changes, outputs...)
-	if plan.Drift, err = shownResources(p.ResourceDrift, dataBearing); err != nil {
+	if parts.drift, err = shownResources(p.ResourceDrift); err != nil {
 		return Plan{}, err
 	}
+	parts.fill(&plan, dataBearing)
 	return plan, nil
 }
 
-func shownResources(list []*tfjson.ResourceChange, dataBearing []string) ([]stacks.Change, error) {
-	var changes []stacks.Change
+func shownResources(list []*tfjson.ResourceChange) ([]objectChange, error) {
+	var changes []objectChange
 	for _, r := range list {
 		if r == nil || r.Change == nil {
 			continue
@@ -58,11 +55,8 @@ func shownResources(list []*tfjson.ResourceChange, dataBearing []string) ([]stac
 		}
 		o.address, o.previous, o.deposed = r.Address, r.PreviousAddress, r.DeposedKey
 		o.typ, o.reason = r.Type, string(r.ActionReason)
-		if c, ok := o.change(dataBearing); ok {
-			changes = append(changes, c)
-		}
+		changes = append(changes, o)
 	}
-	sortChanges(changes)
 	return changes, nil
 }
 

@@ -138,7 +138,9 @@ func fingerprint(path string) (found, error) {
 	return found{Path: path, Size: info.Size(), Mtime: info.ModTime().UTC()}, nil
 }
 
-func (f found) same(o found) bool { return f.Path == o.Path && f.Size == o.Size && f.Mtime.Equal(o.Mtime) }
+func (f found) same(o found) bool {
+	return f.Path == o.Path && f.Size == o.Size && f.Mtime.Equal(o.Mtime)
+}
 
 func readFound(site terraform.Site) []found {
 	text, err := os.ReadFile(site.FoundFile())
