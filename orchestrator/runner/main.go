@@ -1,0 +1,132 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/google/uuid"
+
+	"meridian/stacks/terraform"
+)
+
+// usage is what a person sees who runs the binary by hand.
+const usage = `meridian-runner is started by Meridian; it runs one step of terraform on one stack.
+
+  meridian-runner find     --data DIR
+  meridian-runner template --data DIR --step STEP
+  meridian-runner show     --data DIR --artifact ID
+  meridian-runner step     --data DIR --step STEP [--attempt ID] [--adopt]
+`
+
+// Main runs one verb and returns the process's exit code. Answers go to out as JSON, logs to logs as JSON lines.
+func Main(args []string, out, logs io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(logs, usage)
+		return terraform.ExitError
+	}
+	if args[0] == terraform.VerbShim {
+		return mainShim(args[1:], logs)
+	}
+	o, err := parse(args[0], args[1:], logs)
+	if err != nil {
+		fmt.Fprintln(logs, "meridian-runner:", err)
+		return terraform.ExitError
+	}
+	log := slog.New(slog.NewJSONHandler(logs, nil)).With("pid", os.Getpid(), "verb", args[0])
+	if args[0] == terraform.VerbStep {
+		return mainStep(o, log)
+	}
+	answer, err := o.answer(context.Background(), args[0], log)
+	if err == nil {
+		err = json.NewEncoder(out).Encode(answer)
+	}
+	if err != nil {
+		fmt.Fprintln(logs, "meridian-runner:", err)
+		return terraform.ExitError
+	}
+	return terraform.ExitDone
+}
+
+// options are the arguments of every verb but the shim's: IDs and paths only.
+type options struct {
+	site     terraform.Site
+	step     string
+	attempt  string
+	artifact string
+	adopt    bool
+}
+
+// parse reads the arguments of a verb.
+func parse(verb string, args []string, logs io.Writer) (options, error) {
+	var o options
+	var data string
+	fs := flag.NewFlagSet("meridian-runner "+verb, flag.ContinueOnError)
+	fs.SetOutput(logs)
+	fs.StringVar(&data, "data", "", "data directory of the Meridian")
+	switch verb {
+	case terraform.VerbFind:
+	case terraform.VerbTemplate:
+		fs.StringVar(&o.step, "step", "", "ID of the step")
+	case terraform.VerbShow:
+		fs.StringVar(&o.artifact, "artifact", "", "ID of the artifact")
+	case terraform.VerbStep:
+		fs.StringVar(&o.step, "step", "", "ID of the step")
+		fs.StringVar(&o.attempt, "attempt", uuid.NewString(), "ID of the attempt")
+		fs.BoolVar(&o.adopt, "adopt", false, "only settle what the stack's last attempt left")
+	default:
+		return o, fmt.Errorf("unknown verb %q: want find, template, show or step", verb)
+	}
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if data == "" || fs.NArg() > 0 {
+		return o, errors.New("want --data DIR and nothing without a flag")
+	}
+	root, err := filepath.Abs(data)
+	if err != nil {
+		return o, err
+	}
+	o.site = terraform.Site{Root: root}
+	if fs.Lookup("step") != nil && o.step == "" || fs.Lookup("artifact") != nil && o.artifact == "" {
+		return o, fmt.Errorf("%s: want the ID of what to work on", verb)
+	}
+	return o, nil
+}
+
+// mainStep runs one step. Signals do not stop it: only `desired: cancel` in the head does, and who ends the runner leaves terraform alone.
+func mainStep(o options, log *slog.Logger) int {
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		for s := range signals {
+			log.Info("signal ignored", "signal", s.String())
+		}
+	}()
+	log = log.With("step", o.step, "attempt", o.attempt)
+	ctx := context.Background()
+	w, err := openWorker(ctx, o.site, log)
+	if err != nil {
+		log.Error("start", "error", err)
+		return terraform.ExitError
+	}
+	defer w.close()
+	return w.runStep(ctx, stepOptions{step: o.step, attempt: o.attempt, adopt: o.adopt})
+}
+
+// mainShim reads the shim's arguments: --spool DIR -- COMMAND...
+func mainShim(args []string, logs io.Writer) int {
+	if len(args) < 4 || args[0] != "--spool" || args[2] != "--" {
+		fmt.Fprintln(logs, "meridian-runner: shim is started by step alone")
+		return terraform.ExitError
+	}
+	return runShim(args[1], args[3:])
+}

@@ -1,0 +1,168 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/stacks"
+	"meridian/stacks/terraform"
+	"meridian/stacks/terraform/launch"
+)
+
+// The rules that a refused step names in its diagnostic; stable.
+const (
+	RuleTerraformMissing = "terraform.missing" // no usable terraform
+	RuleTemplate         = "terraform.template"
+	RuleStart            = "terraform.start" // terraform could not be started
+	RuleExit             = "terraform.exit"  // terraform failed and said nothing
+	RuleInterrupted      = "terraform.interrupted"
+	RuleCancelled        = "run.cancelled"
+	RuleGate             = "run.refused"  // the catalog's gate is closed
+	RulePlanStale        = "plan.stale"   // the state or the stack moved: plan again
+	RulePlanVersion      = "plan.version" // made by another terraform: plan again
+	RulePlanElsewhere    = "plan.elsewhere"
+	RulePlanMissing      = "plan.missing"
+	RulePlanUnreadable   = "plan.unreadable"
+	RuleSecretMissing    = "secret.missing"
+	RuleDisk             = "site.disk"
+	RuleStage            = "site.stage"
+	RuleStackHeld        = "stack.held" // a foreign process holds the stack's lock
+)
+
+// refusal ends a step with a result before terraform is started.
+type refusal struct {
+	outcome   journal.Outcome
+	retryable bool
+	diag      stacks.Diagnostic
+}
+
+func (r *refusal) Error() string { return r.diag.Summary + ": " + r.diag.Detail }
+
+// refuse is a failed step for the reason of a rule.
+func refuse(rule, summary, detail, next string) *refusal {
+	return &refusal{outcome: journal.OutcomeFailed, diag: stacks.Diagnostic{
+		Severity: stacks.SeverityError, Rule: rule, Summary: summary, Detail: detail, Next: next,
+	}}
+}
+
+// prepared is all that one launch of terraform needs.
+type prepared struct {
+	step     journal.Step
+	binary   terraform.Binary
+	template launch.Template
+	state    journal.State
+	artifact *journal.Artifact // of an apply
+	secrets  map[string]string
+}
+
+// prepare reads and finds what the step needs. A *refusal is an error that ends the step; any other may be tried again.
+func (w *worker) prepare(ctx context.Context, step journal.Step) (*prepared, error) {
+	p := &prepared{step: step}
+	var err error
+	p.binary, err = launch.Find(ctx, w.site, os.Getenv(terraform.EnvTerraform))
+	if err != nil {
+		return nil, refuse(RuleTerraformMissing, "No terraform that Meridian can use", err.Error(),
+			"install Terraform or OpenTofu 1.11 or newer, or name one with "+terraform.EnvTerraform)
+	}
+	p.template, err = launch.EnsureTemplate(ctx, launch.TemplateInput{
+		Site: w.site, Binary: p.binary, Providers: step.Stack.Providers, Environ: os.Environ(),
+	})
+	if err != nil {
+		r := refuse(RuleTemplate, "The stack's providers could not be made ready", err.Error(),
+			"see that the providers can be reached or lie in a mirror of this machine, then try again")
+		r.retryable = terraform.Classify([]stacks.Diagnostic{r.diag})
+		return nil, r
+	}
+	if p.state, err = w.newestState(ctx, step.Stack.ID); err != nil {
+		return nil, err
+	}
+	if step.Kind == journal.StepApply {
+		if p.artifact, err = w.fitArtifact(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	p.secrets, err = w.secrets(ctx, step.Stack)
+	return p, err
+}
+
+// newestState reads the newest state; a stack that has none is born first.
+func (w *worker) newestState(ctx context.Context, id stacks.StackID) (journal.State, error) {
+	st, err := w.journal.LatestState(ctx, id)
+	if !errors.Is(err, journal.ErrNotFound) {
+		return st, err
+	}
+	empty := terraform.EmptyState(id)
+	file, err := terraform.ReadState(empty)
+	if err != nil {
+		return st, fmt.Errorf("empty state: %w", err)
+	}
+	if err := w.journal.EnsureStack(ctx, id, empty, file.Lineage); err != nil {
+		return st, err
+	}
+	return w.journal.LatestState(ctx, id)
+}
+
+// fitArtifact reads the artifact of an apply and refuses one that does not fit what is there now.
+func (w *worker) fitArtifact(ctx context.Context, p *prepared) (*journal.Artifact, error) {
+	a, err := w.journal.Artifact(ctx, p.step.Artifact)
+	if errors.Is(err, journal.ErrNotFound) {
+		return nil, refuse(RulePlanMissing, "The plan is not in the journal", "artifact "+p.step.Artifact, "plan again")
+	}
+	if err != nil {
+		return nil, err
+	}
+	const again = "nothing was changed; plan again"
+	switch {
+	case a.Stack != p.step.Stack.ID:
+		return nil, refuse(RulePlanMissing, "The plan belongs to another stack", a.Stack.String(), "plan again")
+	case a.StateSerial != p.state.Serial:
+		return nil, refuse(RulePlanStale, "The plan is stale",
+			fmt.Sprintf("it was made on state %d, the newest state is %d", a.StateSerial, p.state.Serial), again)
+	case p.step.Stack.Digest != "" && a.StackDigest != p.step.Stack.Digest:
+		return nil, refuse(RulePlanStale, "The plan is stale", "it was made of another rendering of the stack", again)
+	case a.Terraform != p.binary.Version || a.Template != p.template.Hash:
+		return nil, refuse(RulePlanVersion, "The plan was made by another terraform or other providers",
+			fmt.Sprintf("planned with %s, here is %s", a.Terraform, p.binary.Version), again)
+	case a.WorkPath != w.site.WorkDir(a.Stack):
+		return nil, refuse(RulePlanElsewhere, "The plan can only be applied where it was made",
+			"it was made in "+a.WorkPath, again)
+	}
+	return &a, nil
+}
+
+// secrets opens the secrets of a stack's ephemeral variables. They go nowhere but into terraform's environment.
+func (w *worker) secrets(ctx context.Context, s stacks.Stack) (map[string]string, error) {
+	out := map[string]string{}
+	for variable, secret := range s.Secrets {
+		value, err := w.catalog.Secret(ctx, s.ID.Incarnation, secret)
+		if errors.Is(err, catalog.ErrNotFound) {
+			return nil, refuse(RuleSecretMissing, "A secret of the stack does not exist", secret, "submit the database again")
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[variable] = value
+	}
+	return out, nil
+}
+
+// pluginVariables start the names of variables that our own plugins read beyond the allow-list.
+var pluginVariables = []string{"MERIDIAN_LOCALDB_", "MERIDIAN_POSTGRES_"}
+
+// environment is terraform's whole environment in a work directory.
+func environment(workDir string, secrets map[string]string) []string {
+	extra := map[string]string{"TF_CLI_CONFIG_FILE": workDir + "/" + terraform.CLIConfigFile}
+	for _, kv := range os.Environ() {
+		for _, prefix := range pluginVariables {
+			if key, value, ok := strings.Cut(kv, "="); ok && strings.HasPrefix(key, prefix) {
+				extra[key] = value
+			}
+		}
+	}
+	return terraform.Environment(os.Environ(), secrets, extra)
+}

@@ -1,0 +1,145 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"meridian/persistence/journal"
+	"meridian/stacks"
+)
+
+// errBusy means that another runner works on the stack.
+var errBusy = errors.New("another runner works on this stack")
+
+// takeRunnerLock takes the right to run the stack. A stopped holder is ended: its terraform goes on, and is adopted.
+func (w *worker) takeRunnerLock(ctx context.Context, id stacks.StackID) (*lock, error) {
+	path := w.site.RunnerLock(id)
+	ctx, stop := context.WithTimeout(ctx, appearLimit)
+	defer stop()
+	for {
+		l, err := tryLock(path)
+		if l != nil || err != nil {
+			return l, err
+		}
+		// A lock that nobody holds any more is free at the next try, so an empty list is no answer yet.
+		for _, h := range holders(path) {
+			if h.State != 'T' {
+				return nil, fmt.Errorf("%w: pid %d", errBusy, h.PID)
+			}
+			w.log.Warn("end a stopped runner", "pid", h.PID)
+			if err := h.signal(syscall.SIGKILL); err != nil {
+				w.log.Warn("end a stopped runner", "pid", h.PID, "error", err)
+			}
+		}
+		if !pause(ctx, reapPoll) {
+			return nil, errBusy
+		}
+	}
+}
+
+// settle brings the stack's last attempt on this site to its end: it adopts what runs, ships what is left and finishes its step.
+// Then it holds the stack's lock, or names who holds it. The caller holds the runner's lock.
+func (w *worker) settle(ctx context.Context, id stacks.StackID) (*lock, []procStat, error) {
+	sp := spool{w.site.SpoolDir(id)}
+	var att attempt
+	begun, err := sp.get(attemptFile, &att)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !begun {
+		return w.settleNothing(ctx, id)
+	}
+	step, current, err := w.current(ctx, att)
+	if err != nil {
+		return nil, nil, err
+	}
+	r := w.newRun(att, step)
+	defer r.tail.close()
+	if !current {
+		return r.discard(ctx)
+	}
+	w.log.Info("adopt", "attempt", att.ID, "adopted_step", att.Step, "fence", att.Fence.Number)
+	if err := w.journal.Adopted(ctx, att.Stack, att.Fence, w.me.PID, w.boot); err != nil {
+		return nil, nil, err
+	}
+	launched, err := r.follow(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !launched {
+		return r.discard(ctx)
+	}
+	return r.conclude(ctx)
+}
+
+// settleNothing is settle where no attempt was written down: the lock must be free, or something foreign holds it.
+func (w *worker) settleNothing(ctx context.Context, id stacks.StackID) (*lock, []procStat, error) {
+	ctx, stop := context.WithTimeout(ctx, heldLimit)
+	defer stop()
+	l, err := waitLock(ctx, w.site.StackLock(id), reapPoll)
+	if l != nil || err != nil {
+		return l, nil, err
+	}
+	return nil, holders(w.site.StackLock(id)), nil
+}
+
+// current reports whether an attempt still has the head and its step no result: only then there is something to ship.
+func (w *worker) current(ctx context.Context, att attempt) (journal.Step, bool, error) {
+	head, err := w.journal.Head(ctx, att.Stack)
+	if errors.Is(err, journal.ErrNotFound) {
+		return journal.Step{}, false, nil
+	}
+	if err != nil {
+		return journal.Step{}, false, err
+	}
+	step, err := w.journal.Step(ctx, att.Step)
+	if errors.Is(err, journal.ErrNotFound) {
+		return step, false, nil
+	}
+	return step, err == nil && head.Fence == att.Fence && head.Status == journal.HeadRunning, err
+}
+
+// discard drops an attempt that has nothing to ship: terraform was never started, or its step is finished and only the cleaning was
+// left, or another attempt has the head. Nothing of it may run any more.
+func (r *run) discard(ctx context.Context) (*lock, []procStat, error) {
+	if r.family.lives() {
+		r.log.Warn("wait for a terraform whose attempt no longer has the head", "attempt", r.att.ID)
+		if _, err := r.await(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	l, err := r.family.settleLock(ctx, pluginGrace, heldLimit)
+	if err != nil {
+		return nil, nil, err
+	}
+	var foreign []procStat
+	if l == nil {
+		foreign = holders(r.family.lock)
+	}
+	if err := r.clean(r.att.Stack, false); err != nil {
+		l.close()
+		return nil, nil, err
+	}
+	r.log.Info("dropped an attempt with nothing to ship", "attempt", r.att.ID)
+	return l, foreign, nil
+}
+
+// provenOver reports whether the head may be taken from its last attempt: it is idle, or ran on this site, whose locks the caller
+// holds and whose spool it has settled.
+func (w *worker) provenOver(ctx context.Context, id stacks.StackID) error {
+	head, err := w.journal.Head(ctx, id)
+	if errors.Is(err, journal.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if head.Status == journal.HeadRunning && head.Site != w.siteID {
+		return fmt.Errorf("%w: attempt %s of site %s, last seen %s ago", journal.ErrRunning, head.Fence.Attempt, head.Site,
+			time.Since(head.BeatAt).Round(time.Second))
+	}
+	return nil
+}

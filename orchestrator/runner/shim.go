@@ -1,0 +1,73 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// shimLockFD is the descriptor of the stack's lock in the shim, in terraform and in its plugins.
+const shimLockFD = 3
+
+// runShim is terraform's parent: it starts the command in its working directory with its output appended to the spool, waits, and
+// writes down how it ended. It is small and knows no store: nothing but terraform's end ends it. It gets the whole environment of
+// terraform, and passes the stack's lock on.
+func runShim(spoolDir string, command []string) int {
+	// Signals are caught and dropped, not ignored: an ignored signal would be ignored by terraform too.
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
+	s := spool{spoolDir}
+	me, err := readStat(os.Getpid())
+	if err == nil {
+		err = s.put(shimFile, shimRecord{process: me.process, Session: me.Session}, false)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "shim:", err)
+		return 1
+	}
+	if err := s.put(exitFile, superviseCommand(s, command), true); err != nil {
+		fmt.Fprintln(os.Stderr, "shim:", err)
+		return 1
+	}
+	return 0
+}
+
+// superviseCommand runs the command to its end.
+func superviseCommand(s spool, command []string) exitRecord {
+	failed := func(err error) exitRecord {
+		return exitRecord{Code: -1, Error: err.Error(), At: time.Now().UTC()}
+	}
+	out, err := os.OpenFile(s.path(outputFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return failed(err)
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.ExtraFiles = []*os.File{os.NewFile(shimLockFD, "stack lock")}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return failed(err)
+	}
+	if child, err := readStat(cmd.Process.Pid); err == nil {
+		if err := s.put(terraformFile, child.process, false); err != nil {
+			fmt.Fprintln(os.Stderr, "shim:", err)
+		}
+	}
+	err = cmd.Wait()
+	exit := exitRecord{Code: cmd.ProcessState.ExitCode(), At: time.Now().UTC()}
+	var ended *exec.ExitError
+	if err != nil && !errors.As(err, &ended) {
+		exit.Error = err.Error()
+	}
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() {
+		exit.Signal = ws.Signal().String()
+	}
+	if err := out.Sync(); err != nil {
+		fmt.Fprintln(os.Stderr, "shim:", err)
+	}
+	return exit
+}

@@ -1,0 +1,99 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"meridian/persistence/journal"
+)
+
+// shipTimeout bounds one try: the store may be away, and terraform and the spool go on meanwhile.
+const shipTimeout = 2 * time.Second
+
+// shipLoop ships, beats and looks at what is desired until ctx ends. It returns an error only when another attempt has the fence.
+func (r *run) shipLoop(ctx context.Context) error {
+	tick := time.NewTicker(r.timing.ShipEvery)
+	defer tick.Stop()
+	beat := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		desired, err := r.shipTick(ctx, time.Since(beat) >= r.timing.BeatEvery)
+		switch {
+		case errors.Is(err, journal.ErrFenced):
+			return err
+		case err != nil && ctx.Err() == nil:
+			r.log.Warn("the store is away, the spool keeps all", "error", err)
+		case time.Since(beat) >= r.timing.BeatEvery:
+			beat = time.Now()
+		}
+		// One who was told to stop is watched even while the store is away.
+		if desired == desiredCancel || r.cancelled != nil {
+			r.cancel()
+		}
+	}
+}
+
+// desiredCancel is what a head says when its attempt shall stop.
+const desiredCancel = "cancel"
+
+// shipTick ships once, and beats or, cheaper, reads the head.
+func (r *run) shipTick(ctx context.Context, beat bool) (desired string, err error) {
+	ctx, stop := context.WithTimeout(ctx, shipTimeout)
+	defer stop()
+	if err := r.ship(ctx, false); err != nil {
+		return "", err
+	}
+	if beat {
+		return r.journal.Beat(ctx, r.att.Stack, r.att.Fence)
+	}
+	head, err := r.journal.Head(ctx, r.att.Stack)
+	if err != nil {
+		return "", err
+	}
+	if head.Fence != r.att.Fence {
+		return "", journal.ErrFenced
+	}
+	return head.Desired, nil
+}
+
+// ship brings the lines and the newest state that are not in the store there. What could not be shipped is kept; rest ships a last
+// line without an end too.
+func (r *run) ship(ctx context.Context, rest bool) error {
+	for {
+		if len(r.pending) == 0 {
+			lines, err := r.tail.next(rest)
+			if err != nil {
+				return err
+			}
+			r.pending = lines
+			if len(lines) > 0 {
+				if err := r.tail.sync(); err != nil {
+					return fmt.Errorf("output: %w", err)
+				}
+			}
+		}
+		batch := journal.Batch{Events: r.pending}
+		if st := r.newestState(); st != nil && st.Serial > r.shipped {
+			batch.State = st
+		}
+		if len(batch.Events) == 0 && batch.State == nil {
+			return nil
+		}
+		if err := r.journal.Ship(ctx, r.att.Stack, r.att.Fence, r.att.Step, batch); err != nil {
+			return err
+		}
+		r.pending = nil
+		if batch.State != nil {
+			r.shipped = batch.State.Serial
+		}
+		if r.tail.eof {
+			return nil
+		}
+	}
+}

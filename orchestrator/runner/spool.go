@@ -1,0 +1,198 @@
+package runner
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"meridian/persistence/journal"
+	"meridian/stacks"
+)
+
+// The files of a spool. It is the record of one attempt: it is begun before anything is staged and removed last of all.
+const (
+	attemptFile   = "attempt.json"   // by the runner, once it has the fence
+	shimFile      = "shim.json"      // by the shim, before it starts terraform
+	terraformFile = "terraform.json" // by the shim, once terraform runs
+	exitFile      = "exit.json"      // by the shim, once terraform is dead
+	cancelFile    = "cancel.json"    // by the runner, before it tells terraform to stop
+	outputFile    = "output.ndjson"  // terraform's stdout and stderr
+	snapshotFile  = "state.snapshot" // the newest valid state
+	shimLogFile   = "shim.log"
+)
+
+// attempt is what an adopter must know of an attempt. It holds no secret.
+type attempt struct {
+	ID        string           `json:"id"`
+	Step      string           `json:"step"`
+	Kind      journal.StepKind `json:"kind"`
+	Stack     stacks.StackID   `json:"stack"`
+	Fence     journal.Fence    `json:"fence"`
+	BootID    string           `json:"bootId"`
+	Serial    int64            `json:"serial"` // of the state that was staged
+	Lineage   string           `json:"lineage"`
+	Binary    string           `json:"binary"`
+	Version   string           `json:"version"`
+	Product   string           `json:"product"`
+	Template  string           `json:"template"`
+	StartedAt time.Time        `json:"startedAt"`
+}
+
+// shimRecord says where terraform's parent is. Session is the shim's own, shared by terraform and its plugins.
+type shimRecord struct {
+	process
+	Session int `json:"session"`
+}
+
+// exitRecord says how terraform ended. Error is set where it could not be started.
+type exitRecord struct {
+	Code   int       `json:"code"`
+	Signal string    `json:"signal,omitempty"`
+	Error  string    `json:"error,omitempty"`
+	At     time.Time `json:"at"`
+}
+
+// cancelRecord says since when terraform has been told to stop.
+type cancelRecord struct {
+	At time.Time `json:"at"`
+}
+
+// spool is the directory of one stack's attempt.
+type spool struct{ dir string }
+
+func (s spool) path(name string) string { return filepath.Join(s.dir, name) }
+
+// begin empties the spool and writes the attempt down, synced: from here on a later runner settles it.
+func (s spool) begin(a attempt) error {
+	if err := s.remove(); err != nil {
+		return err
+	}
+	if err := mkdir(s.dir); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return s.put(attemptFile, a, true)
+}
+
+// remove removes the spool, the attempt's record last, so that a half-removed spool is still settled.
+func (s spool) remove() error {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	for _, e := range entries {
+		if e.Name() == attemptFile {
+			continue
+		}
+		if err := os.RemoveAll(s.path(e.Name())); err != nil {
+			return fmt.Errorf("spool: %w", err)
+		}
+	}
+	if err := os.RemoveAll(s.dir); err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
+// put writes one JSON file whole: it is there completely or not at all.
+func (s spool) put(name string, v any, durable bool) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("spool %s: %w", name, err)
+	}
+	return writeWhole(s.path(name), data, durable)
+}
+
+// get reads one JSON file; ok is false where there is none.
+func (s spool) get(name string, v any) (ok bool, err error) {
+	data, err := os.ReadFile(s.path(name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("spool: %w", err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return false, fmt.Errorf("spool %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// has reports whether a file is there.
+func (s spool) has(name string) bool {
+	_, err := os.Lstat(s.path(name))
+	return err == nil
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// putSnapshot keeps a state, with its checksum in front, in place of the one before.
+func (s spool) putSnapshot(state []byte) error {
+	data := make([]byte, 4, 4+len(state))
+	binary.BigEndian.PutUint32(data, crc32.Checksum(state, castagnoli))
+	return writeWhole(s.path(snapshotFile), append(data, state...), true)
+}
+
+// snapshot reads the kept state; nil where there is none or it is damaged (power was lost while it was written).
+func (s spool) snapshot() []byte {
+	data, err := os.ReadFile(s.path(snapshotFile))
+	if err != nil || len(data) < 4 || binary.BigEndian.Uint32(data) != crc32.Checksum(data[4:], castagnoli) {
+		return nil
+	}
+	return data[4:]
+}
+
+// writeWhole writes a file beside its place and renames it there; durable syncs the file and its directory.
+func writeWhole(path string, data []byte, durable bool) error {
+	tmp := path + ".tmp"
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	_, err = f.Write(data)
+	if err == nil && durable {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err == nil && durable {
+		err = syncDir(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("spool: %w", err)
+	}
+	return nil
+}
+
+// syncDir makes a rename durable.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	return d.Sync()
+}
+
+// mkdir makes a directory, 0700, with its parents; a parent may vanish in between when another stack is forgotten.
+func mkdir(dir string) error {
+	var err error
+	for range 10 {
+		if err = os.MkdirAll(dir, 0o700); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
+}

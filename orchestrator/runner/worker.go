@@ -1,0 +1,118 @@
+package runner
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
+	"meridian/persistence/store"
+	"meridian/stacks"
+	"meridian/stacks/terraform"
+)
+
+// worker is what every verb that needs the store works with.
+type worker struct {
+	site   terraform.Site
+	timing stacks.Timing
+	log    *slog.Logger
+
+	store   *store.Store
+	catalog *catalog.Catalog
+	journal *journal.Journal
+
+	siteID string
+	boot   string
+	me     process
+}
+
+// openWorker opens the store of a site. It never makes a keyring: a runner only works for a server that has one.
+func openWorker(ctx context.Context, site terraform.Site, log *slog.Logger) (*worker, error) {
+	w := &worker{site: site, log: log}
+	var err error
+	if w.timing, err = readTiming(os.Getenv(terraform.EnvTiming)); err != nil {
+		return nil, err
+	}
+	if w.boot, err = bootID(); err != nil {
+		return nil, err
+	}
+	if w.me, err = self(); err != nil {
+		return nil, err
+	}
+	if w.siteID, err = ensureSiteID(site.Root); err != nil {
+		return nil, err
+	}
+	if w.store, err = store.Open(ctx, site.Root); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	source := keyring.Source{Dir: site.Root}
+	if os.Getenv(terraform.EnvKeyring) != "" {
+		source.Env = terraform.EnvKeyring
+	}
+	keys, err := keyring.Open(source, false)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("keyring: %w", err), w.store.Close())
+	}
+	w.catalog, w.journal = catalog.New(w.store, keys), journal.New(w.store, keys)
+	return w, nil
+}
+
+// close closes the store.
+func (w *worker) close() {
+	if err := w.store.Close(); err != nil {
+		w.log.Warn("close the store", "error", err)
+	}
+}
+
+// parkAfter is how long a finished terraform's runner tries to reach the store before it leaves everything in the spool.
+func (w *worker) parkAfter() time.Duration { return 6 * w.timing.Heartbeat }
+
+// readTiming reads the durations that tests scale.
+func readTiming(text string) (stacks.Timing, error) {
+	t := stacks.DefaultTiming()
+	if text == "" {
+		return t, nil
+	}
+	if err := json.Unmarshal([]byte(text), &t); err != nil {
+		return t, fmt.Errorf("%s: %w", terraform.EnvTiming, err)
+	}
+	return t, nil
+}
+
+// siteFile names the site under its root; heads carry it, so that another site's attempt is never taken for one of ours.
+const siteFile = "site"
+
+// ensureSiteID reads the site's ID, made on first use.
+func ensureSiteID(root string) (string, error) {
+	path := filepath.Join(root, siteFile)
+	for range 2 {
+		data, err := os.ReadFile(path)
+		if id := strings.TrimSpace(string(data)); err == nil && id != "" {
+			return id, nil
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("site: %w", err)
+		}
+		tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
+		if err := os.WriteFile(tmp, []byte(uuid.NewString()+"\n"), 0o600); err != nil {
+			return "", fmt.Errorf("site: %w", err)
+		}
+		err = os.Link(tmp, path) // the first one wins
+		_ = os.Remove(tmp)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("site: %w", err)
+		}
+	}
+	return "", fmt.Errorf("site: %s is empty: remove it", path)
+}
