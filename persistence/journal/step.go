@@ -1,0 +1,102 @@
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"meridian/persistence/store"
+	"meridian/stacks"
+)
+
+// PutStep stores a step; the first of an ID wins and is returned.
+func (j *Journal) PutStep(ctx context.Context, s Step) (Step, error) {
+	if s.ID == "" || s.Run == "" {
+		return Step{}, errors.New("put a step: it needs an ID and a run")
+	}
+	if _, err := stacks.ParseStackID(s.Stack.ID.String()); err != nil {
+		return Step{}, fmt.Errorf("put step %s: %w", s.ID, err)
+	}
+	if first, err := j.Step(ctx, s.ID); err == nil || !errors.Is(err, ErrNotFound) {
+		return first, err
+	}
+	if s.CreatedAt.IsZero() {
+		s.CreatedAt = time.Now()
+	}
+	sealed, err := j.sealJSON(s.Stack, rowContext("steps", s.ID))
+	if err != nil {
+		return Step{}, err
+	}
+	err = j.st.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO steps (id, run, stack, kind, destroy, artifact, created_at, sealed) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			s.ID, s.Run, s.Stack.ID.String(), s.Kind, s.Destroy, s.Artifact, micros(s.CreatedAt), sealed)
+		return err
+	})
+	if err != nil {
+		return Step{}, fmt.Errorf("put step %s: %w", s.ID, err)
+	}
+	return j.Step(ctx, s.ID)
+}
+
+// Step reads a step; ErrNotFound.
+func (j *Journal) Step(ctx context.Context, id string) (Step, error) {
+	s := Step{ID: id}
+	var created int64
+	var sealed []byte
+	err := j.st.Read(ctx, func(tx *store.Tx) error {
+		return tx.QueryRow("SELECT run, kind, destroy, artifact, created_at, sealed FROM steps WHERE id = ?", id).
+			Scan(&s.Run, &s.Kind, &s.Destroy, &s.Artifact, &created, &sealed)
+	})
+	if err != nil {
+		return Step{}, fmt.Errorf("step %s: %w", id, notFound(err))
+	}
+	s.CreatedAt = fromMicros(created)
+	if err := j.unsealJSON(sealed, rowContext("steps", id), &s.Stack); err != nil {
+		return Step{}, err
+	}
+	return s, nil
+}
+
+// StepInfo is a step without its stack's files. Outcome is "" and FinishedAt zero while it has no result.
+type StepInfo struct {
+	ID         string
+	Run        string
+	Kind       StepKind
+	Destroy    bool
+	Stack      stacks.StackID
+	CreatedAt  time.Time
+	Outcome    Outcome
+	FinishedAt time.Time
+}
+
+// Steps lists a run's steps in the order in which they were made.
+func (j *Journal) Steps(ctx context.Context, run string) (out []StepInfo, err error) {
+	err = j.st.Read(ctx, func(tx *store.Tx) error {
+		out = nil
+		rows, err := tx.Query(`SELECT s.id, s.run, s.kind, s.destroy, s.stack, s.created_at, coalesce(r.outcome, ''), coalesce(r.finished_at, 0)
+			FROM steps s LEFT JOIN results r ON r.step = s.id WHERE s.run = ? ORDER BY s.created_at, s.id`, run)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var s StepInfo
+			var stack string
+			var created, finished int64
+			if err := rows.Scan(&s.ID, &s.Run, &s.Kind, &s.Destroy, &stack, &created, &s.Outcome, &finished); err != nil {
+				return err
+			}
+			if s.Stack, err = stacks.ParseStackID(stack); err != nil {
+				return err
+			}
+			s.CreatedAt, s.FinishedAt = fromMicros(created), fromMicros(finished)
+			out = append(out, s)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("steps of run %s: %w", run, err)
+	}
+	return out, nil
+}
