@@ -136,7 +136,14 @@ func (d *decoder) decodeScalar(n, use *yaml.Node, v reflect.Value, path string) 
 			v.SetBool(strings.EqualFold(n.Value, "true"))
 			return
 		}
-		d.report(use, path, Diagnostic{Rule: "spec.type", Summary: fmt.Sprintf("%s is true or false; this is %s", path, kindOf(n))})
+		diag := Diagnostic{Rule: "spec.type", Summary: fmt.Sprintf("%s is true or false; this is %s", path, kindOf(n))}
+		switch strings.ToLower(n.Value) {
+		case "yes", "on", "y", "1", "true":
+			diag.Next = "write true"
+		case "no", "off", "n", "0", "false":
+			diag.Next = "write false"
+		}
+		d.report(use, path, diag)
 	}
 }
 

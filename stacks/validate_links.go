@@ -33,13 +33,13 @@ func (c *checker) replication() {
 	c.links(rep.Links)
 }
 
-// end is one end of a link as written.
+// end checks one end of a link and reports whether it is good. A link that is to be dropped may name a region that is gone.
 func (c *checker) end(path, region string, drop bool) bool {
 	if _, ok := c.db.Region(region); ok {
 		return true
 	}
 	if drop {
-		return dnsLabel.MatchString(region) && len(region) <= MaxRegion || !c.label("region", path, region, MaxRegion)
+		return c.label("region", path, region, MaxRegion)
 	}
 	var names []string
 	for _, r := range c.db.Spec.Regions {
@@ -51,53 +51,63 @@ func (c *checker) end(path, region string, drop bool) bool {
 
 func (c *checker) links(links []Link) {
 	primary := c.db.Primary()
+	g := graph{primary: primary, targets: map[string][]string{}, arriving: map[[2]string]string{}}
 	seen := map[string]string{}
-	targets := map[string][]string{}   // from -> to
-	arriving := map[[2]string]string{} // (to, database) -> path
 	for i, l := range links {
 		path := fmt.Sprintf("spec.replication.links[%d]", i)
 		if l.From == "" {
 			l.From = primary
 		}
-		if c.missing(path+".to", l.To, "say which region it fills") || l.From == "" || c.l.isBad(path+".from") {
-			continue
+		good := !c.missing(path+".to", l.To, "say which region it fills") && c.end(path+".to", l.To, l.Drop)
+		if c.l.has(path + ".from") {
+			good = c.end(path+".from", l.From, l.Drop) && good
 		}
 		if !l.Drop || l.Mode != "" {
 			c.mode(path+".mode", l.Mode)
 		}
-		good := c.end(path+".to", l.To, l.Drop)
-		if c.l.has(path + ".from") {
-			good = c.end(path+".from", l.From, l.Drop) && good
+		if !l.Drop {
+			c.linkDatabases(path, l.Databases)
 		}
-		if !good {
-			continue
-		}
-		if l.From == l.To {
-			c.refuse("link.self", path+".to", "link it to another region", "region %q is linked to itself", l.To)
-			continue
-		}
-		c.unique(seen, "link", l.Name(), path+".to")
-		if l.Drop {
-			continue
-		}
-		c.linkDatabases(path, l.Databases)
 		switch {
-		case l.To == primary:
-			c.refuse("link.primary", path+".to", "link from the primary to a replica", "the link leads into the primary %q", l.To)
-			continue
-		case reaches(targets, l.To, l.From):
-			c.refuse("link.circle", path+".to", "remove one link of the circle", "the link from %q to %q closes a circle", l.From, l.To)
-			continue
-		}
-		targets[l.From] = append(targets[l.From], l.To)
-		for _, db := range c.db.linked(l) {
-			key := [2]string{l.To, db}
-			if first, twice := arriving[key]; twice && first != path {
-				c.refuse("link.fan-in", path, "let each database arrive by one link", "database %q arrives in region %q by two links; the first is %s", brief(db), l.To, first)
-				break
+		case !good || l.From == "":
+		case l.From == l.To:
+			c.refuse("link.self", path+".to", "link it to another region", "region %q is linked to itself", l.To)
+		case seen[l.Name()] != "":
+			c.unique(seen, "link", l.Name(), path+".to")
+		default:
+			c.unique(seen, "link", l.Name(), path+".to")
+			if !l.Drop {
+				c.flow(g, path, l)
 			}
-			arriving[key] = path
 		}
+	}
+}
+
+// graph is what the links before one have made.
+type graph struct {
+	primary  string
+	targets  map[string][]string  // from a region to those that it fills
+	arriving map[[2]string]string // (region, database) to the link that fills it
+}
+
+// flow refuses a link that leads into the primary, closes a circle, or fills what another link fills.
+func (c *checker) flow(g graph, path string, l Link) {
+	switch {
+	case l.To == g.primary:
+		c.refuse("link.primary", path+".to", "link from the primary to a replica", "the link leads into the primary %q", l.To)
+		return
+	case reaches(g.targets, l.To, l.From):
+		c.refuse("link.circle", path+".to", "remove one link of the circle", "the link from %q to %q closes a circle", l.From, l.To)
+		return
+	}
+	g.targets[l.From] = append(g.targets[l.From], l.To)
+	for _, db := range c.db.linked(l) {
+		key := [2]string{l.To, db}
+		if first, twice := g.arriving[key]; twice && first != path {
+			c.refuse("link.fan-in", path, "let each database arrive by one link", "database %q arrives in region %q by two links; the first is %s", brief(db), l.To, first)
+			return
+		}
+		g.arriving[key] = path
 	}
 }
 
