@@ -1,0 +1,105 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"meridian/persistence/store"
+	"meridian/stacks"
+)
+
+// Link is the state of one replication link.
+type Link struct {
+	Incarnation string
+	Name        string // "from-to"
+	Spec        stacks.Link
+	Phase       string // "pending", "copying", "verified", "failed", "removing"
+	RunNumber   int64
+	Lag         time.Duration
+	VerifiedAt  *time.Time
+	Message     string
+}
+
+// linkText is the sealed part of a link: its message may hold a database's own words.
+type linkText struct {
+	Spec    stacks.Link `json:"spec"`
+	Message string      `json:"message,omitempty"`
+}
+
+// PutLink stores a link unless a larger run number wrote it last (ErrMoved).
+func (c *Catalog) PutLink(ctx context.Context, l Link) error {
+	sealed, err := c.sealJSON(linkText{Spec: l.Spec, Message: l.Message}, rowContext("links", l.Incarnation, l.Name))
+	if err != nil {
+		return err
+	}
+	return c.st.Write(ctx, func(tx *store.Tx) error {
+		d, err := incarnationOf(tx, l.Incarnation)
+		if err != nil {
+			return err
+		}
+		r, err := tx.Exec(`INSERT INTO links (incarnation, name, phase, run_number, lag_us, verified_at, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (incarnation, name) DO UPDATE SET phase = excluded.phase, run_number = excluded.run_number, lag_us = excluded.lag_us,
+			verified_at = excluded.verified_at, sealed = excluded.sealed WHERE run_number <= excluded.run_number`,
+			l.Incarnation, l.Name, l.Phase, l.RunNumber, l.Lag.Microseconds(), optionalMicros(l.VerifiedAt), sealed)
+		if err != nil {
+			return fmt.Errorf("link %s of %s: %w", l.Name, l.Incarnation, err)
+		}
+		if n, err := r.RowsAffected(); err != nil {
+			return err
+		} else if n == 0 {
+			return fmt.Errorf("link %s of %s, which a run after %d wrote: %w", l.Name, l.Incarnation, l.RunNumber, ErrMoved)
+		}
+		return tx.Notify("database", d.Namespace+"/"+d.Name)
+	})
+}
+
+// Links lists the links of an incarnation by name.
+func (c *Catalog) Links(ctx context.Context, incarnation string) (out []Link, err error) {
+	err = c.st.Read(ctx, func(tx *store.Tx) error {
+		out = nil
+		rows, err := tx.Query("SELECT name, phase, run_number, lag_us, verified_at, sealed FROM links WHERE incarnation = ? ORDER BY name", incarnation)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			l := Link{Incarnation: incarnation}
+			var lag int64
+			var verified sql.NullInt64
+			var sealed []byte
+			if err := rows.Scan(&l.Name, &l.Phase, &l.RunNumber, &lag, &verified, &sealed); err != nil {
+				return err
+			}
+			var text linkText
+			if err := c.unsealJSON(sealed, rowContext("links", incarnation, l.Name), &text); err != nil {
+				return err
+			}
+			l.Spec, l.Message, l.Lag, l.VerifiedAt = text.Spec, text.Message, time.Duration(lag)*time.Microsecond, optionalTime(verified)
+			out = append(out, l)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("links of %s: %w", incarnation, err)
+	}
+	return out, nil
+}
+
+// DeleteLink forgets a link that is gone from the world, and the secret of its name ("link/from-to").
+func (c *Catalog) DeleteLink(ctx context.Context, incarnation, name string) error {
+	return c.st.Write(ctx, func(tx *store.Tx) error {
+		d, err := incarnationOf(tx, incarnation)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.Exec("DELETE FROM links WHERE incarnation = ? AND name = ?", incarnation, name); err != nil {
+			return fmt.Errorf("forget link %s: %w", name, err)
+		}
+		if _, err := tx.Exec("DELETE FROM secrets WHERE incarnation = ? AND name = ?", incarnation, "link/"+name); err != nil {
+			return fmt.Errorf("forget link %s: %w", name, err)
+		}
+		return tx.Notify("database", d.Namespace+"/"+d.Name)
+	})
+}

@@ -1,0 +1,216 @@
+package catalog
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"meridian/persistence/store"
+	"meridian/stacks"
+)
+
+// Run is one operation on a database. ID is "<incarnation>-<number>".
+type Run struct {
+	ID          string
+	Namespace   string
+	Name        string
+	Incarnation string
+	Number      int64
+	Kind        stacks.RunKind
+	Revision    int64
+	Phase       stacks.Phase
+	Reason      string // for machines, like "RegionFailed"
+	Message     string // for people
+	// PlanDigest is the run's digest, once all regions are planned; it changes if they are planned again.
+	PlanDigest string
+	// NeedsApproval says why a yes is needed beyond --yes ("destroys default/orders in ankara"), or "".
+	NeedsApproval string
+	// Yes is the yes given with the submission; it covers what is not dangerous.
+	Yes       bool
+	Cancel    bool
+	Actor     string
+	CreatedAt time.Time
+	MovedAt   time.Time
+	EndedAt   *time.Time
+	Regions   []RunRegion
+	// Diagnostics tell what failed, sorted by region.
+	Diagnostics []stacks.Diagnostic
+}
+
+// RunRegion is one region of a run.
+type RunRegion struct {
+	Region  string
+	Phase   stacks.RegionPhase
+	Destroy bool // this run removes the region
+	// StackDigest, Artifact and ArtifactDigest are set once planned; ArtifactDigest is empty where nothing changes.
+	StackDigest    string
+	Artifact       string
+	ArtifactDigest string
+	StateSerial    int64
+	PlanStep       string // the newest plan step's ID
+	ApplyStep      string
+	// Plans counts how often this region was planned in this run.
+	Plans   int
+	Message string
+	MovedAt time.Time
+	Changes []stacks.Change // from the artifact; sensitive values are never in it
+}
+
+// NeedsYes reports whether a planned run may only go on with an approval of exactly its plan: it changes something, and either is
+// dangerous (NeedsApproval) or nobody said yes in advance. A check never does.
+func NeedsYes(run Run) bool {
+	if run.Kind == stacks.RunCheck {
+		return false
+	}
+	if run.NeedsApproval != "" {
+		return true
+	}
+	return !run.Yes && run.HasChanges()
+}
+
+// HasChanges reports whether a planned run changes something. A region that is not known to be unchanged counts as a change.
+func (r Run) HasChanges() bool {
+	return len(r.Regions) == 0 || slices.ContainsFunc(r.Regions, func(x RunRegion) bool { return !x.Unchanged() })
+}
+
+// Unchanged reports whether the region was planned and nothing changes in it.
+func (r RunRegion) Unchanged() bool {
+	return r.ArtifactDigest == "" && (r.StackDigest != "" || r.Phase == stacks.RegionUnchanged)
+}
+
+// PlanDigest is a run's digest: the SHA-256, in hex, of its regions' artifact digests in order of name, one a line (an empty line
+// where nothing changes).
+func PlanDigest(regions []RunRegion) string {
+	sorted := slices.SortedFunc(slices.Values(regions), func(a, b RunRegion) int { return strings.Compare(a.Region, b.Region) })
+	h := sha256.New()
+	for _, r := range sorted {
+		_, _ = fmt.Fprintln(h, r.ArtifactDigest)
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// runText is what of a run may hold words of terraform or a cloud: sealed.
+type runText struct {
+	Message     string              `json:"message,omitempty"`
+	Diagnostics []stacks.Diagnostic `json:"diagnostics,omitempty"`
+}
+
+// regionText is the same for a region.
+type regionText struct {
+	Message string          `json:"message,omitempty"`
+	Changes []stacks.Change `json:"changes,omitempty"`
+}
+
+const runColumns = `id, namespace, name, incarnation, number, kind, revision, phase, reason, plan_digest, needs_approval, yes, cancel, actor, created_at, moved_at, ended_at, sealed`
+
+func (c *Catalog) scanRun(row scanner) (Run, error) {
+	var r Run
+	var created, moved int64
+	var ended sql.NullInt64
+	var sealed []byte
+	err := row.Scan(&r.ID, &r.Namespace, &r.Name, &r.Incarnation, &r.Number, &r.Kind, &r.Revision, &r.Phase, &r.Reason, &r.PlanDigest, &r.NeedsApproval,
+		&r.Yes, &r.Cancel, &r.Actor, &created, &moved, &ended, &sealed)
+	if err != nil {
+		return Run{}, notFound(err)
+	}
+	r.CreatedAt, r.MovedAt, r.EndedAt = fromMicros(created), fromMicros(moved), optionalTime(ended)
+	var text runText
+	if err := c.unsealJSON(sealed, rowContext("runs", r.ID), &text); err != nil {
+		return Run{}, err
+	}
+	r.Message, r.Diagnostics = text.Message, text.Diagnostics
+	return r, nil
+}
+
+// readRun reads a run with its regions within tx; ErrNotFound.
+func (c *Catalog) readRun(tx *store.Tx, id string) (Run, error) {
+	r, err := c.scanRun(tx.QueryRow("SELECT "+runColumns+" FROM runs WHERE id = ?", id))
+	if err != nil {
+		return Run{}, fmt.Errorf("run %s: %w", id, err)
+	}
+	r.Regions, err = c.readRegions(tx, id)
+	return r, err
+}
+
+// Run reads a run with its regions; ErrNotFound.
+func (c *Catalog) Run(ctx context.Context, id string) (r Run, err error) {
+	err = c.st.Read(ctx, func(tx *store.Tx) error {
+		r, err = c.readRun(tx, id)
+		return err
+	})
+	return r, err
+}
+
+// RunFilter selects runs; empty fields select all.
+type RunFilter struct {
+	Namespace, Name string
+	Open            bool // only runs that have not ended
+	Limit           int
+}
+
+// Runs lists runs, newest first.
+func (c *Catalog) Runs(ctx context.Context, f RunFilter) (out []Run, err error) {
+	q := "SELECT " + runColumns + " FROM runs WHERE 1 = 1"
+	var args []any
+	if f.Namespace != "" {
+		q, args = q+" AND namespace = ?", append(args, f.Namespace)
+	}
+	if f.Name != "" {
+		q, args = q+" AND name = ?", append(args, f.Name)
+	}
+	if f.Open {
+		q += " AND ended_at IS NULL"
+	}
+	q += " ORDER BY created_at DESC, number DESC"
+	if f.Limit > 0 {
+		q, args = q+" LIMIT ?", append(args, f.Limit)
+	}
+	err = c.st.Read(ctx, func(tx *store.Tx) error {
+		out, err = c.queryRuns(tx, q, args...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list runs: %w", err)
+	}
+	return out, nil
+}
+
+// AllRunsOpen lists every run that has not ended, of every kind, newest first: what the reconciler compares with workflows.
+func (c *Catalog) AllRunsOpen(ctx context.Context) ([]Run, error) {
+	return c.Runs(ctx, RunFilter{Open: true})
+}
+
+func (c *Catalog) queryRuns(tx *store.Tx, q string, args ...any) ([]Run, error) {
+	rows, err := tx.Query(q, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	var out []Run
+	for rows.Next() {
+		r, err := c.scanRun(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if out[i].Regions, err = c.readRegions(tx, out[i].ID); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// openRuns lists an incarnation's runs that have not ended, without checks, oldest first.
+func (c *Catalog) openRuns(tx *store.Tx, incarnation string) ([]Run, error) {
+	return c.queryRuns(tx, "SELECT "+runColumns+" FROM runs WHERE incarnation = ? AND kind <> ? AND ended_at IS NULL ORDER BY number", incarnation, stacks.RunCheck)
+}
