@@ -1,0 +1,229 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"meridian/providers"
+)
+
+// sideWait bounds the work on one side of a removal: a hung server must not keep the other side from being cleaned.
+const sideWait = 15 * time.Second
+
+// RemoveLink removes subscription, slot, publication, role and heartbeat of a link, from all databases that it ever had. Rows
+// and tables stay. The target goes first, so that nobody reconnects to the source. What cannot be reached is reported as a
+// *LeftBehindError, after the other side is clean.
+func (e *Engine) RemoveLink(ctx context.Context, in providers.LinkInput) error {
+	return settle(removeLink(ctx, in), secretsOf(in)...)
+}
+
+func removeLink(ctx context.Context, in providers.LinkInput) error {
+	r := &removal{in: in, keep: func(string) bool { return false }}
+	left := &LeftBehindError{}
+	for _, side := range []struct {
+		t    providers.Target
+		work func(context.Context, *guard) error
+		what []string
+	}{
+		{in.To, r.target, r.targetNames()},
+		{in.From, r.sourceAndRole, r.sourceNames()},
+	} {
+		err := onSide(ctx, side.t, in.RunNumber, side.work)
+		switch {
+		case ctx.Err() != nil && err != nil:
+			return err
+		case err != nil && unreachable(err) && !errors.Is(err, errBusy) && !errors.Is(err, providers.ErrSuperseded):
+			left.Sides = append(left.Sides, LeftSide{Region: side.t.Region, Names: side.what, Err: err})
+		case err != nil:
+			return err
+		}
+	}
+	if len(left.Sides) > 0 {
+		return left
+	}
+	return nil
+}
+
+// onSide does the work on one server within a bounded time: half of what is left at most, so that the other has its turn.
+func onSide(ctx context.Context, t providers.Target, run int64, work func(context.Context, *guard) error) error {
+	wait := sideWait
+	if end, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(end)/2)
+	}
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	g, err := newGuard(ctx, t, run)
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	return work(ctx, g)
+}
+
+// removal is one call that takes a link away, from all databases but those to keep.
+type removal struct {
+	in   providers.LinkInput
+	keep func(database string) bool
+}
+
+func (r *removal) targetNames() []string {
+	var names []string
+	for _, db := range r.in.Link.Databases {
+		names = append(names, "subscription "+linkName(r.in, db)+" in database "+db)
+	}
+	return names
+}
+
+func (r *removal) sourceNames() []string {
+	var names []string
+	for _, db := range r.in.Link.Databases {
+		names = append(names, "slot and publication "+linkName(r.in, db)+" in database "+db)
+	}
+	return append(names, "role "+roleName(r.in))
+}
+
+// target drops the subscriptions. g is the right to change the target.
+func (r *removal) target(ctx context.Context, g *guard) error {
+	subs, err := readSubscriptions(ctx, g.conn, "")
+	if err != nil {
+		return err
+	}
+	for _, s := range subs {
+		if !ofLink(r.in, s.name) || r.keep(s.database) {
+			continue
+		}
+		err := inDatabase(ctx, g, r.in.To, s.database, func(conn *pgx.Conn) error {
+			if err := dropSubscription(ctx, conn, s); err != nil {
+				return err
+			}
+			return dropHeartbeat(ctx, conn, s.name)
+		})
+		if err != nil {
+			return fmt.Errorf("database %s in %s: %w", s.database, r.in.To.Region, err)
+		}
+	}
+	return nil
+}
+
+// sourceAndRole keeps the role from logging in first: a target that we could not reach must not take its slot again.
+func (r *removal) sourceAndRole(ctx context.Context, g *guard) error {
+	role := roleName(r.in)
+	_, err := g.conn.Exec(ctx, "ALTER ROLE "+ident(role)+" NOLOGIN")
+	if err != nil && sqlState(err) != codeNoObject {
+		return fmt.Errorf("lock role %s: %w", role, err)
+	}
+	if err := r.source(ctx, g); err != nil {
+		return err
+	}
+	if _, err := dropRole(ctx, g, r.in.From, role); err != nil {
+		return fmt.Errorf("drop role %s: %w", role, err)
+	}
+	return nil
+}
+
+// source drops slots and publications in every database of the source. g is the right to change it.
+func (r *removal) source(ctx context.Context, g *guard) error {
+	dbs, err := readDatabases(ctx, g.conn)
+	if err != nil {
+		return err
+	}
+	for _, d := range dbs {
+		if d.broken || r.keep(d.name) {
+			continue
+		}
+		err := inDatabase(ctx, g, r.in.From, d.name, func(conn *pgx.Conn) error { return r.sourceDatabase(ctx, conn) })
+		if err != nil {
+			return fmt.Errorf("database %s in %s: %w", d.name, r.in.From.Region, err)
+		}
+	}
+	return nil
+}
+
+func (r *removal) sourceDatabase(ctx context.Context, conn *pgx.Conn) error {
+	prefix := linkPrefix(r.in)
+	pubs, err := strs(ctx, conn, "SELECT pubname FROM pg_publication WHERE starts_with(pubname, $1) ORDER BY 1", prefix)
+	if err != nil {
+		return fmt.Errorf("list publications: %w", err)
+	}
+	slots, err := strs(ctx, conn, "SELECT slot_name::text FROM pg_replication_slots WHERE starts_with(slot_name, $1) AND database = current_database() ORDER BY 1", prefix)
+	if err != nil {
+		return fmt.Errorf("list slots: %w", err)
+	}
+	for _, pub := range pubs {
+		copies, err := copySlots(ctx, conn, pub)
+		if err != nil {
+			return err
+		}
+		slots = append(slots, copies...)
+	}
+	for _, s := range slots {
+		if err := dropSlot(ctx, conn, s); err != nil {
+			return err
+		}
+	}
+	for _, pub := range pubs {
+		if _, err := conn.Exec(ctx, "DROP PUBLICATION IF EXISTS "+ident(pub)); err != nil {
+			return fmt.Errorf("drop publication %s: %w", pub, err)
+		}
+		if err := dropHeartbeat(ctx, conn, pub); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copySlots lists the slots of a subscriber's unfinished initial copies, "pg_SUBSCRIPTION_sync_TABLE_SYSTEM"; noteSubscriber wrote whose they are.
+func copySlots(ctx context.Context, conn *pgx.Conn, pub string) ([]string, error) {
+	var note string
+	err := conn.QueryRow(ctx, "SELECT coalesce(obj_description(oid, 'pg_publication'), '') FROM pg_publication WHERE pubname = $1", pub).Scan(&note)
+	if found, err := one(err); !found {
+		return nil, wrapIf(err, "read the subscriber's note")
+	}
+	f := strings.Fields(note)
+	if len(f) != 3 || f[0] != "subscriber" {
+		return nil, nil
+	}
+	slots, err := strs(ctx, conn, `SELECT slot_name::text FROM pg_replication_slots
+		WHERE starts_with(slot_name, 'pg_' || $1 || '_sync_') AND right(slot_name, length($2) + 1) = '_' || $2 ORDER BY 1`, f[1], f[2])
+	return slots, wrapIf(err, "list slots of copies")
+}
+
+// inDatabase runs work in a session of its own in one database of the guard's server.
+func inDatabase(ctx context.Context, g *guard, t providers.Target, database string, work func(*pgx.Conn) error) error {
+	conn, err := connect(ctx, t, database, g.run)
+	if err != nil {
+		return err
+	}
+	defer shut(conn)
+	if err := g.hold(ctx); err != nil {
+		return err
+	}
+	return work(conn)
+}
+
+// dropHeartbeat removes a link's row, and the table and schema with the last link of the database.
+func dropHeartbeat(ctx context.Context, conn *pgx.Conn, name string) error {
+	var there, used bool
+	err := conn.QueryRow(ctx, `SELECT to_regclass('meridian.heartbeat') IS NOT NULL,
+		EXISTS (SELECT 1 FROM pg_publication WHERE starts_with(pubname, $1))
+		OR EXISTS (SELECT 1 FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database() AND starts_with(s.subname, $1))`,
+		ownPrefix).Scan(&there, &used)
+	if err != nil || !there {
+		return wrapIf(err, "look up heartbeat table")
+	}
+	if used {
+		_, err = conn.Exec(ctx, "DELETE FROM meridian.heartbeat WHERE link = $1", name)
+		return wrapIf(err, "delete heartbeat")
+	}
+	if _, err := conn.Exec(ctx, "DROP TABLE meridian.heartbeat"); err != nil {
+		return fmt.Errorf("drop heartbeat table: %w", err)
+	}
+	_, err = conn.Exec(ctx, `DO $$ BEGIN
+		IF NOT EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('meridian')) THEN DROP SCHEMA IF EXISTS meridian; END IF; END $$`)
+	return wrapIf(err, "drop schema meridian")
+}
