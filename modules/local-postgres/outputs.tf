@@ -18,7 +18,7 @@ output "system_identifier" {
   value       = localdb_postgres.this.system_identifier
 }
 
-output "version" {
+output "server_version" {
   description = "The exact version that runs."
   value       = localdb_postgres.this.version
 }

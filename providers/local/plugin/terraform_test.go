@@ -161,7 +161,7 @@ module "database" {
   admin_password_version = %d
 }
 output "host" { value = module.database.host }
-output "version" { value = module.database.version }
+output "version" { value = module.database.server_version }
 `, s.vars.Name, s.vars.Owner, s.vars.Address, s.vars.Port, s.vars.DataDir, s.vars.Version, settings, s.vars.PasswordVersion)
 	if err := os.WriteFile(filepath.Join(s.dir, "main.tf"), []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)

@@ -93,7 +93,7 @@ func checkSettings(settings map[string]string) error {
 		if !settingName.MatchString(name) {
 			return fmt.Errorf("setting %q: no name of a parameter", name)
 		}
-		if slices.Contains(Managed, name) {
+		if slices.Contains(Managed, strings.ToLower(name)) {
 			return fmt.Errorf("setting %s is decided by Meridian", name)
 		}
 		if strings.ContainsAny(value, "\n\r\x00") {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -73,7 +72,7 @@ func compare(wished map[string]string, have map[string]setting) map[string]strin
 	}
 	out := make(map[string]string, len(wished))
 	for name, text := range wished {
-		v, ok := have[name]
+		v, ok := have[strings.ToLower(name)]
 		switch {
 		case !ok:
 			out[name] = text // an extension's, which no session has loaded
@@ -95,7 +94,7 @@ func sameFile(a, b string) bool {
 // reload drops what ALTER SYSTEM set over the spec's settings and has the server read its files again; it reports whether that takes a restart.
 func (s Spec) reload(ctx context.Context, conn *pgx.Conn) (restart bool, err error) {
 	rows, err := conn.Query(ctx, `select distinct name from pg_file_settings where sourcefile like '%/postgresql.auto.conf' and lower(name) = any($1)`,
-		append(slices.Sorted(maps.Keys(s.Settings)), Managed...))
+		s.decided())
 	if err != nil {
 		return false, err
 	}
@@ -127,6 +126,15 @@ func (s Spec) reload(ctx context.Context, conn *pgx.Conn) (restart bool, err err
 		}
 	}
 	return true, nil
+}
+
+// decided lists the parameters that the spec decides, in lower case: PostgreSQL does not tell a from A in their names.
+func (s Spec) decided() []string {
+	names := slices.Clone(Managed)
+	for name := range s.Settings {
+		names = append(names, strings.ToLower(name))
+	}
+	return names
 }
 
 // quoteSetting quotes a parameter's name; an extension's has its prefix apart.

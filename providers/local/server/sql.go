@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -82,7 +83,7 @@ func readSettings(ctx context.Context, conn *pgx.Conn) (map[string]setting, erro
 	out := map[string]setting{}
 	var v setting
 	_, err = pgx.ForEachRow(rows, []any{&v.name, &v.value, &v.unit, &v.kind, &v.source}, func() error {
-		out[v.name] = v
+		out[strings.ToLower(v.name)] = v
 		return nil
 	})
 	return out, err

@@ -1,0 +1,105 @@
+package local
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"strings"
+
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+const (
+	module       = "local-postgres"
+	resourceType = "localdb_postgres"
+)
+
+// defaults are what replication between regions needs, with room for a handful of links and databases. A spec may raise the numbers.
+var defaults = map[string]string{
+	"wal_level":                       "logical",
+	"max_wal_senders":                 "20",
+	"max_replication_slots":           "20",
+	"max_worker_processes":            "16",
+	"max_logical_replication_workers": "12",
+	"wal_retrieve_retry_interval":     "1s", // a link that stumbled goes on after a second, not five
+}
+
+// SecretNames names the administrator's password.
+func (*Provider) SecretNames(in providers.ModuleInput) []string {
+	return []string{adminSecret(in.Region.Name)}
+}
+
+func adminSecret(region string) string { return "region/" + region + "/admin" }
+
+// ModuleCall makes a region of the module local-postgres.
+func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
+	home := in.Placement.Values[valueDataDir]
+	if home == "" || in.Placement.Address == "" || in.Placement.Port == 0 {
+		return stacks.ModuleCall{}, fmt.Errorf("region %s has no place: %w", in.Region.Name, providers.ErrPermanent)
+	}
+	if in.Database.Spec.Engine.Name != EnginePostgres {
+		return stacks.ModuleCall{}, fmt.Errorf("region %s: provider local runs only %s, not %q: %w", in.Region.Name, EnginePostgres, in.Database.Spec.Engine.Name, providers.ErrPermanent)
+	}
+	return stacks.ModuleCall{
+		Module: module,
+		Inputs: map[string]any{
+			"name":                   strings.Join([]string{in.Stack.Namespace, in.Stack.Name, in.Stack.Region}, "/"),
+			"owner":                  p.cfg.Installation + "/" + in.Stack.String(),
+			"address":                in.Placement.Address,
+			"port":                   int64(in.Placement.Port),
+			"data_dir":               home,
+			"engine_version":         in.Database.Spec.Engine.Version,
+			"settings":               settings(in.Database.Spec.Engine.Parameters),
+			"admin_password_version": int64(1),
+		},
+		Secrets: map[string]string{"admin_password": adminSecret(in.Region.Name)},
+		Outputs: []string{"host", "port", "admin_user", "system_identifier", "server_version"},
+		Providers: []stacks.ProviderConfig{{
+			ProviderRequirement: stacks.ProviderRequirement{LocalName: "localdb", Source: p.cfg.PluginSource, Version: p.cfg.PluginVersion},
+		}},
+		DataBearing: []string{resourceType},
+	}, nil
+}
+
+// settings puts the spec's parameters over the defaults; names in lower case, as PostgreSQL takes them in any.
+func settings(parameters map[string]string) map[string]any {
+	merged := maps.Clone(defaults)
+	for name, value := range parameters {
+		merged[strings.ToLower(name)] = value
+	}
+	out := make(map[string]any, len(merged))
+	for name, value := range merged {
+		out[name] = value
+	}
+	return out
+}
+
+// Endpoint reads where the region answers from the module's outputs.
+func (*Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
+	host, ok1 := in.Outputs["host"].(string)
+	user, ok2 := in.Outputs["admin_user"].(string)
+	port, ok3 := wholeNumber(in.Outputs["port"])
+	if !ok1 || !ok2 || !ok3 || host == "" {
+		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
+	}
+	// No TLS: the address is a loopback one, and passwords travel as SCRAM proofs.
+	return stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(in.Region.Name), Database: "postgres", TLSMode: "disable"}, nil
+}
+
+// wholeNumber reads a port, however its JSON was decoded.
+func wholeNumber(v any) (int, bool) {
+	switch n := v.(type) {
+	case int:
+		return n, true
+	case int64:
+		return int(n), true
+	case float64:
+		return int(n), n == math.Trunc(n)
+	case json.Number:
+		i, err := n.Int64()
+		return int(i), err == nil
+	}
+	return 0, false
+}

@@ -1,0 +1,106 @@
+// Package local is the provider whose places are loopback addresses of this machine: real PostgreSQL servers, provisioned by our own
+// Terraform plugin.
+//
+// It must never start, stop or change a server: terraform does, through the plugin. It only says what a region is made of, and looks.
+package local
+
+import (
+	"context"
+	"fmt"
+
+	"meridian/providers"
+	"meridian/providers/local/server"
+	"meridian/stacks"
+)
+
+// Name is the provider's word in the spec.
+const Name = "local"
+
+// EnginePostgres is the only engine of this provider.
+const EnginePostgres = "postgres"
+
+// Config is what the provider needs to know.
+type Config struct {
+	// PluginSource and PluginVersion are the plugin's address and exact version in the site's mirror.
+	PluginSource, PluginVersion string
+	// Root is the directory under which servers live, one directory each; see ServersRoot.
+	Root string
+	// Installation is the Meridian's ID: part of every owner mark.
+	Installation string
+	// Find lists the PostgreSQLs of this machine, newest first; nil is server.Find.
+	Find func(context.Context) ([]server.Binaries, error)
+}
+
+// Provider is the provider local.
+type Provider struct{ cfg Config }
+
+var (
+	_ providers.Provider       = (*Provider)(nil)
+	_ providers.EngineVersions = (*Provider)(nil)
+	_ providers.Validator      = (*Provider)(nil)
+	_ providers.Placer         = (*Provider)(nil)
+	_ providers.ModuleCaller   = (*Provider)(nil)
+	_ providers.SecretNames    = (*Provider)(nil)
+	_ providers.EndpointReader = (*Provider)(nil)
+	_ providers.ControlPlane   = (*Provider)(nil)
+)
+
+// New returns the provider.
+func New(cfg Config) *Provider {
+	if cfg.Find == nil {
+		cfg.Find = server.Find
+	}
+	return &Provider{cfg: cfg}
+}
+
+// Name is "local".
+func (*Provider) Name() string { return Name }
+
+// EngineVersions lists the exact versions that are installed here, newest first.
+func (p *Provider) EngineVersions(ctx context.Context, engine string) ([]string, error) {
+	if engine != EnginePostgres {
+		return nil, fmt.Errorf("engine %q: provider local runs only %s: %w", engine, EnginePostgres, providers.ErrPermanent)
+	}
+	found, err := p.cfg.Find(ctx)
+	if err != nil {
+		return nil, err
+	}
+	versions := make([]string, 0, len(found))
+	for _, b := range found {
+		versions = append(versions, b.Version)
+	}
+	return versions, nil
+}
+
+// ControlPlane says what the process table and the server's own files say. It asks no query.
+func (*Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {
+	home := in.Placement.Values[valueDataDir]
+	sight, err := server.Look(ctx, home, "")
+	if err != nil {
+		return providers.ReadyStatus{}, err
+	}
+	status := providers.ReadyStatus{Raw: string(sight.State), State: providers.StatePending}
+	switch sight.State {
+	case server.StateRunning:
+		status.State, status.Message = providers.StateReady, fmt.Sprintf("process %d accepts connections", sight.PID)
+	case server.StateStarting:
+		status.Message = fmt.Sprintf("process %d is starting", sight.PID)
+	case server.StateStopped: // nobody starts it but an apply
+		status.State, status.Message = providers.StateFailed, "the server is stopped; apply again to start it"
+	case server.StateAbsent:
+		status.State, status.Message = providers.StateFailed, "there is no server in "+home
+	case server.StateForeign:
+		status.State, status.Message = providers.StateFailed, sight.Message
+	}
+	return status, nil
+}
+
+// region returns the field path of a region.
+func regionField(db stacks.Database, name string) string {
+	for i, r := range db.Spec.Regions {
+		if r.Name == name {
+			return fmt.Sprintf("spec.regions[%d]", i)
+		}
+	}
+	return "spec.regions"
+}
