@@ -48,6 +48,11 @@ var dynamicSettings = dynamicconfig.StaticClient{
 	dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 8096,
 	// A worker that stops gives its polls back at once.
 	dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
+	// The scanners look twice a day for rows that a cluster's crashes leave, which a file that can be rebuilt does not need; the
+	// policy worker is for parents with very many children. Their pollers outlive the worker service: every stop waits a second.
+	dynamicconfig.TaskQueueScannerEnabled.Key():       false,
+	dynamicconfig.HistoryScannerEnabled.Key():         false,
+	dynamicconfig.EnableParentClosePolicyWorker.Key(): false,
 }
 
 // serverConfig describes one node on one SQLite database.

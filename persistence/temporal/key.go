@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/server/common/authorization"
@@ -105,6 +106,10 @@ func OpenClient(ctx context.Context, address, keyFile, namespace string, log *sl
 		log = slog.Default()
 	}
 	c, err := client.DialContext(ctx, clientOptions(address, namespace, k, log))
+	var denied *serviceerror.PermissionDenied
+	if errors.As(err, &denied) {
+		return nil, fmt.Errorf("temporal at %s refuses the key in %s, is it another server's?: %w", address, keyFile, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to temporal at %s: %w", address, err)
 	}

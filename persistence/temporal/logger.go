@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -92,7 +93,11 @@ func (l *logger) DPanic(msg string, tags ...tag.Tag) { l.write(slog.LevelError, 
 // Panic does as Fatal.
 func (l *logger) Panic(msg string, tags ...tag.Tag) { l.Fatal(msg, tags...) }
 
-// Fatal records the cause and ends the goroutine: the server does not expect it to return.
+// fatalPanic carries a fatal log line up to Server.construct.
+type fatalPanic struct{}
+
+// Fatal records the cause and does not return, as the server expects. Within Server.construct it panics, and construct recovers:
+// the server opens its listeners in a sync.OnceValue, which does not survive a goroutine's end. Elsewhere it ends the goroutine.
 func (l *logger) Fatal(msg string, tags ...tag.Tag) {
 	err := errors.New(msg)
 	for _, t := range tags {
@@ -102,7 +107,25 @@ func (l *logger) Fatal(msg string, tags ...tag.Tag) {
 	}
 	l.write(slog.LevelError, msg, tags)
 	l.fatal.set(err)
+	if underConstruct() {
+		panic(fatalPanic{})
+	}
 	runtime.Goexit()
+}
+
+// underConstruct says whether Server.construct is on this goroutine's stack, to recover.
+func underConstruct() bool {
+	pcs := make([]uintptr, 1024)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(0, pcs)])
+	for {
+		frame, more := frames.Next()
+		if strings.HasSuffix(frame.Function, "/temporal.(*Server).construct") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // With returns a logger that adds the tags to each message.

@@ -1,9 +1,15 @@
 package temporal
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,13 +18,42 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-func quiet() *slog.Logger {
-	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+func TestMain(m *testing.M) {
+	if role := os.Getenv(roleVariable); role != "" {
+		if err := play(role); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
 }
 
-func startIn(t *testing.T, dir string, ui bool) *Server {
+// logs collects what is logged.
+type logs struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+func (l *logs) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(p)
+}
+
+func (l *logs) contain(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.all.String(), text)
+}
+
+func logTo(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+func startIn(t *testing.T, dir string) *Server {
 	t.Helper()
-	s, err := Start(t.Context(), Options{Dir: dir, UI: ui, Logger: quiet()})
+	s, err := Start(t.Context(), Options{Dir: dir, Logger: logTo(os.Stderr)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,6 +71,8 @@ func clientOf(t *testing.T, s *Server) client.Client {
 	return c
 }
 
+const queue = "greetings"
+
 func greet(_ context.Context, name string) (string, error) { return "hello " + name, nil }
 
 func greetFlow(ctx workflow.Context, name string) (string, error) {
@@ -45,7 +82,7 @@ func greetFlow(ctx workflow.Context, name string) (string, error) {
 	return out, err
 }
 
-func startWorker(t *testing.T, c client.Client, queue string) {
+func startGreeter(t *testing.T, c client.Client) {
 	t.Helper()
 	w := worker.New(c, queue, worker.Options{})
 	w.RegisterWorkflow(greetFlow)
@@ -56,10 +93,13 @@ func startWorker(t *testing.T, c client.Client, queue string) {
 	t.Cleanup(w.Stop)
 }
 
-func runGreet(t *testing.T, c client.Client, queue, id string) time.Duration {
+// runGreet runs a workflow with one activity to its end.
+func runGreet(t *testing.T, c client.Client, id string, attributes map[string]any) {
 	t.Helper()
-	began := time.Now()
-	run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: id, TaskQueue: queue}, greetFlow, id)
+	run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
+		ID: id, TaskQueue: queue,
+		SearchAttributes: attributes, //nolint:staticcheck // untyped ones are enough here
+	}, greetFlow, id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,8 +107,52 @@ func runGreet(t *testing.T, c client.Client, queue, id string) time.Duration {
 	if err := run.Get(t.Context(), &out); err != nil {
 		t.Fatal(err)
 	}
-	if out != "hello "+id {
-		t.Fatalf("result %q", out)
+	if want := "hello " + id; out != want {
+		t.Fatalf("result is %q, want %q", out, want)
 	}
-	return time.Since(began)
+}
+
+// works proves that a server runs a workflow.
+func works(t *testing.T, s *Server) {
+	t.Helper()
+	c := clientOf(t, s)
+	startGreeter(t, c)
+	runGreet(t, c, "works", nil)
+}
+
+// eventually waits until ok says so.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("timed out: %s", what)
+		}
+	}
+}
+
+// get asks for a page, with a key unless it is empty.
+func get(t *testing.T, url, key string) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if key != "" {
+		r.Header.Set("Authorization", "Bearer "+key)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer, string(body)
 }

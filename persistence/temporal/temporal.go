@@ -88,13 +88,7 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	if err := createNamespace(s.store, o.Namespace); err != nil {
 		return nil, err
 	}
-	for range launchTries {
-		if err = s.launch(ctx); !errors.Is(err, syscall.EADDRINUSE) {
-			break
-		}
-		s.stopServer()
-	}
-	if err != nil {
+	if err := s.launch(ctx, freePorts); err != nil {
 		return nil, fmt.Errorf("start temporal: %w", err)
 	}
 	if err := s.waitReady(ctx); err != nil {
@@ -108,12 +102,23 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 	return s, nil
 }
 
-// launch starts the server's services on ports that are free now. A fatal error of the server is returned, with its cause.
-func (s *Server) launch(ctx context.Context) error {
-	p, err := freePorts()
-	if err != nil {
-		return err
+// launch starts the server's services on ports that are free, on others if somebody takes one meanwhile.
+func (s *Server) launch(ctx context.Context, find func() (ports, error)) error {
+	for try := 1; ; try++ {
+		p, err := find()
+		if err != nil {
+			return err
+		}
+		err = s.launchOn(ctx, p)
+		if err == nil || try == launchTries || !errors.Is(err, syscall.EADDRINUSE) {
+			return err
+		}
+		s.stopServer()
 	}
+}
+
+// launchOn starts the server's services. A fatal error of the server is returned, with its cause.
+func (s *Server) launchOn(ctx context.Context, p ports) error {
 	tls, err := newInternodeTLS()
 	if err != nil {
 		return err
@@ -125,21 +130,9 @@ func (s *Server) launch(ctx context.Context) error {
 		// A fatal log line ends this goroutine; the cause is in s.fatal then.
 		err := errors.New("the server's start was cut off")
 		defer func() { done <- err }()
-		server, e := temporal.NewServer(
-			temporal.WithConfig(serverConfig(s.store, p)),
-			temporal.ForServices(services),
-			temporal.WithStaticHosts(p.hosts()),
-			temporal.WithLogger(s.log),
-			temporal.WithTLSConfigFactory(tls),
-			temporal.WithAuthorizer(authorizer{}),
-			temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return newClaimMapper(s.key) }),
-			temporal.WithDynamicConfigClient(dynamicSettings),
-		)
-		if err = e; err != nil {
-			return
+		if err = s.construct(serverConfig(s.store, p), p, tls); err == nil {
+			err = s.server.Start()
 		}
-		s.server = server
-		err = server.Start()
 	}()
 	select {
 	case err := <-done:
@@ -151,6 +144,31 @@ func (s *Server) launch(ctx context.Context) error {
 		<-done
 		return ctx.Err()
 	}
+}
+
+// construct builds the server. A fatal log line below it panics with fatalPanic, see logger.Fatal.
+//
+//go:noinline
+func (s *Server) construct(c *config.Config, p ports, tls *internodeTLS) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ours := r.(fatalPanic); !ours {
+				panic(r)
+			}
+			err = s.fatal.cause()
+		}
+	}()
+	s.server, err = temporal.NewServer(
+		temporal.WithConfig(c),
+		temporal.ForServices(services),
+		temporal.WithStaticHosts(p.hosts()),
+		temporal.WithLogger(s.log),
+		temporal.WithTLSConfigFactory(tls),
+		temporal.WithAuthorizer(authorizer{}),
+		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return newClaimMapper(s.key) }),
+		temporal.WithDynamicConfigClient(dynamicSettings),
+	)
+	return err
 }
 
 // Client returns a new SDK client that knows the key.

@@ -1,0 +1,5 @@
+//go:build race
+
+package temporal
+
+func init() { raceEnabled = true }
