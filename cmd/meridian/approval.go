@@ -24,9 +24,7 @@ func (f *following) approval(ctx context.Context, index int) error {
 	if f.screen != nil {
 		f.screen.clear()
 	}
-	fmt.Fprint(f.app.stderr, diffText(v, f.app.style))
-	why := v.NeedsApproval
-	if why != "" {
+	if why := v.NeedsApproval; why != "" {
 		fmt.Fprintf(f.app.stderr, "  %s %s\n", f.app.style.bad("needs an approval of its own:"), clean(why))
 	}
 	var yes bool
@@ -61,7 +59,8 @@ func (a *app) askApproval(ctx context.Context, v orchestrator.RunView) (bool, er
 	return got == "y" || got == "yes", err
 }
 
-// answer brings a yes or a no to the server. A plan that changed meanwhile is shown and asked about anew.
+// answer brings a yes or a no to the server. A run that moved meanwhile is followed on: a new plan of it
+// is shown and asked about anew.
 func (a *app) answer(ctx context.Context, client api.Service, v orchestrator.RunView, yes bool) error {
 	if !yes {
 		a.progress("not approved: cancelling run %s; nothing was changed", v.ID)
@@ -70,8 +69,8 @@ func (a *app) answer(ctx context.Context, client api.Service, v orchestrator.Run
 	}
 	_, err := client.Approve(ctx, v.ID, v.PlanDigest, a.actor())
 	var p *orchestrator.Problem
-	if errors.As(err, &p) && p.Code == orchestrator.CodeStalePlan {
-		a.progress("the plan has changed since it was shown")
+	if errors.As(err, &p) && (p.Code == orchestrator.CodeStalePlan || p.Code == orchestrator.CodeConflict) {
+		a.progress("the run has moved on since its plan was shown: %s", p.Title)
 		return nil
 	}
 	return err

@@ -28,7 +28,7 @@ type followOptions struct {
 // follow watches runs until all have ended, shows them, and asks a person for the yes that is missing. It returns their last
 // views. Its error says why it stopped earlier: detached, no time left, no server, a missing yes.
 func (a *app) follow(ctx context.Context, client api.Service, runs []orchestrator.RunView, o followOptions) ([]orchestrator.RunView, error) {
-	f := &following{app: a, client: client, o: o, asked: map[string]bool{}, seen: map[string]bool{}}
+	f := &following{app: a, client: client, o: o, shown: map[string]bool{}, asked: map[string]bool{}, seen: map[string]bool{}}
 	f.views = append(f.views, runs...)
 	if t := a.liveTerminal(); t != nil {
 		f.screen = &screen{f: t}
@@ -56,7 +56,8 @@ type following struct {
 	o      followOptions
 	views  []orchestrator.RunView
 	seen   map[string]bool // runs that lines were printed of
-	asked  map[string]bool // plan digests that a person was asked about, or told of
+	shown  map[string]bool // plans that were printed
+	asked  map[string]bool // plans that a person was asked about, or told of
 	screen *screen         // nil where stderr is no terminal
 }
 
@@ -90,6 +91,7 @@ func (f *following) run(ctx context.Context) error {
 			if u.view.Phase.Ended() {
 				open--
 			}
+			f.plan(u.view)
 			if err := f.approval(ctx, u.index); err != nil {
 				return err
 			}
@@ -138,6 +140,19 @@ func (f *following) show(u update) {
 	}
 	f.seen[u.view.ID] = true
 	f.views[u.index] = u.view
+	f.draw()
+}
+
+// plan prints a run's plan once, above everything that is drawn.
+func (f *following) plan(v orchestrator.RunView) {
+	if v.PlanDigest == "" || v.Kind == stacks.RunCheck || f.shown[v.ID+v.PlanDigest] {
+		return
+	}
+	f.shown[v.ID+v.PlanDigest] = true
+	if f.screen != nil {
+		f.screen.clear()
+	}
+	fmt.Fprint(f.app.stderr, diffText(v, f.app.style))
 	f.draw()
 }
 
