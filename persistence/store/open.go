@@ -20,7 +20,8 @@ import (
 const maxReaders = 8
 
 // lockFiles makes SQLite lock by open file description. With its default, closing any other descriptor of the file in this process
-// (a backup, a scan of the data directory) would silently drop all its locks. Too late is no harm: then the default stays.
+// (a backup, a scan of the data directory) would silently drop all its locks. The locks in the -shm file stay the process's: a
+// process that has the store open must never open and close that one. Too late is no harm: then the default stays.
 var lockFiles = sync.OnceFunc(func() { _, _ = sqlite.OFDLocking(true) })
 
 // Open opens the store under dir and migrates it. It refuses a file of a newer version, an unreadable or a corrupt one with an error that says what to do.

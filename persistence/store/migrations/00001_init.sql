@@ -144,6 +144,17 @@ CREATE TABLE audit (
 ) STRICT;
 CREATE INDEX audit_name ON audit (namespace, name, seq);
 
+-- What was done and met beside terraform's own words, for people.
+CREATE TABLE run_log (
+    seq    INTEGER PRIMARY KEY AUTOINCREMENT,
+    run    TEXT    NOT NULL,
+    part   TEXT    NOT NULL,
+    level  TEXT    NOT NULL,
+    at     INTEGER NOT NULL,
+    sealed BLOB    NOT NULL
+) STRICT;
+CREATE INDEX run_log_run ON run_log (run, seq);
+
 -- The journal. A fence is (epoch, fence, attempt).
 
 CREATE TABLE heads (
