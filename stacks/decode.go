@@ -14,10 +14,10 @@ import (
 type decoder struct {
 	doc    *document
 	ds     []Diagnostic
-	places map[string]*yaml.Node
+	places map[string]nodes
 	// bad holds the fields that were complained about.
 	bad   map[string]bool
-	nodes int
+	count int
 	full  bool
 }
 
@@ -55,13 +55,16 @@ func (d *decoder) decodeDocument(root *yaml.Node, db *Database) bool {
 	switch {
 	case kind == nil:
 		d.report(root, "kind", Diagnostic{Rule: "spec.kind", Summary: "kind is missing", Next: "write kind: " + KindDatabase})
+	case suggest(kind.Value, []string{KindDatabase}) == "":
+		d.report(kind, "kind", Diagnostic{Rule: "spec.kind", Summary: fmt.Sprintf("unknown kind %q", brief(kind.Value)),
+			Next: "this Meridian knows only kind: " + KindDatabase})
+		return false
 	case kind.Value != KindDatabase:
 		d.report(kind, "kind", Diagnostic{Rule: "spec.kind", Summary: fmt.Sprintf("unknown kind %q", brief(kind.Value)),
-			Next: fmt.Sprintf("this Meridian knows only kind: %s", KindDatabase)})
-		return false
+			Next: fmt.Sprintf("did you mean %q?", KindDatabase)})
 	}
 	d.decode(root, reflect.ValueOf(db).Elem(), "")
-	return d.nodes <= maxNodes
+	return d.count <= maxNodes
 }
 
 // scalarField returns the scalar of a key of a map, or nil.
@@ -80,14 +83,14 @@ func scalarField(m *yaml.Node, key string) *yaml.Node {
 
 // decode reads one value. Its depth is that of the spec's types, not that of the input.
 func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
-	if d.nodes++; d.nodes > maxNodes {
-		if d.nodes == maxNodes+1 {
+	if d.count++; d.count > maxNodes {
+		if d.count == maxNodes+1 {
 			d.report(n, path, Diagnostic{Rule: "spec.size", Summary: fmt.Sprintf("the spec holds more than %d values once its aliases are expanded", maxNodes)})
 		}
 		return
 	}
 	if _, seen := d.places[path]; !seen {
-		d.places[path] = n
+		d.places[path] = nodes{from: n, to: n}
 	}
 	use := n
 	if n.Kind == yaml.AliasNode {
@@ -171,7 +174,11 @@ func (d *decoder) decodeStruct(n, use *yaml.Node, v reflect.Value, path string) 
 			d.unknownField(key, path, v.Type())
 			return
 		}
-		d.decode(value, v.FieldByIndex(fields[i].index), join(path, key.Value))
+		at := join(path, key.Value)
+		if value.Kind == yaml.MappingNode || value.Kind == yaml.SequenceNode {
+			d.places[at] = nodes{from: key, to: key} // its name is what a person looks for
+		}
+		d.decode(value, v.FieldByIndex(fields[i].index), at)
 	})
 }
 
@@ -183,6 +190,7 @@ func (d *decoder) decodeMap(n, use *yaml.Node, v reflect.Value, path string) {
 	v.Set(reflect.MakeMap(v.Type()))
 	d.eachPair(n, path, func(key, value *yaml.Node) {
 		e := reflect.New(v.Type().Elem()).Elem()
+		d.places[join(path, key.Value)] = nodes{from: key, to: value} // the name may be wrong as well as the value
 		d.decode(value, e, join(path, key.Value))
 		v.SetMapIndex(reflect.ValueOf(key.Value), e)
 	})
@@ -195,7 +203,7 @@ func (d *decoder) decodeSlice(n, use *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	for i, item := range n.Content {
-		if d.nodes > maxNodes {
+		if d.count > maxNodes {
 			return
 		}
 		e := reflect.New(v.Type().Elem()).Elem()
@@ -207,7 +215,7 @@ func (d *decoder) decodeSlice(n, use *yaml.Node, v reflect.Value, path string) {
 // eachPair calls f for each key of a map that is a text and stands there once.
 func (d *decoder) eachPair(n *yaml.Node, path string, f func(key, value *yaml.Node)) {
 	lines := map[string]int{}
-	for i := 0; i+1 < len(n.Content) && d.nodes <= maxNodes; i += 2 {
+	for i := 0; i+1 < len(n.Content) && d.count <= maxNodes; i += 2 {
 		key := n.Content[i]
 		if key.Kind == yaml.AliasNode {
 			key = key.Alias

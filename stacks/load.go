@@ -30,7 +30,7 @@ type Loaded struct {
 	File string
 
 	doc    *document
-	places map[string]*yaml.Node
+	places map[string]nodes
 	bad    map[string]bool
 }
 
@@ -109,7 +109,7 @@ func loadDocument(doc *document) (l Loaded, ds []Diagnostic, ok bool) {
 		return l, []Diagnostic{doc.syntaxError(err)}, false
 	}
 	l = Loaded{Text: doc.text, File: doc.file, doc: doc}
-	d := decoder{doc: doc, places: map[string]*yaml.Node{}, bad: map[string]bool{}}
+	d := decoder{doc: doc, places: map[string]nodes{}, bad: map[string]bool{}}
 	ok = d.decodeDocument(root, &l.Spec)
 	l.places, l.bad = d.places, d.bad
 	return l, d.ds, ok
@@ -147,14 +147,17 @@ func (d *document) syntaxError(err error) Diagnostic {
 		return e != nil && e.Error() == err.Error()
 	})
 	offset := max(0, n-1)
+	if offset > 0 && (d.text[offset-1] == '[' || d.text[offset-1] == '{') {
+		offset-- // a bracket that never closes is found out at its first item
+	}
 	line, column := d.place(offset)
 	out := Diagnostic{Severity: SeverityError, Rule: "spec.syntax", File: d.file, Line: line, Column: column, Length: 1, Snippet: d.snippet(line),
 		Summary: "this is not YAML: " + parserPrefix.ReplaceAllString(err.Error(), "")}
-	switch {
-	case offset < len(d.text) && d.text[offset] == '\t' || strings.HasPrefix(strings.TrimLeft(d.line(line), " "), "\t"):
+	switch rest := d.text[offset:]; {
+	case len(rest) > 0 && rest[0] == '\t' || strings.HasPrefix(strings.TrimLeft(d.line(line), " "), "\t"):
 		out.Next = "indent with spaces; YAML does not allow tabs"
-	case strings.TrimSpace(string(d.text[min(n, len(d.text)):])) == "":
-		out.Next = "look for a quote or a bracket that is not closed"
+	case len(rest) > 0 && strings.ContainsRune(`"'[{`, rune(rest[0])):
+		out.Next = "close what opens here"
 	}
 	return out
 }

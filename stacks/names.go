@@ -78,8 +78,8 @@ func (c *checker) identifier(what, path, name string) bool {
 // example makes a good name of a bad one, for the advice.
 func example(name, separator string) string {
 	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
-	s := strings.TrimLeft(strings.Join(words, separator), "0123456789"+separator)
-	if s == "" || s == name || len(s) > MaxRegion {
+	s := strings.Join(words, separator)
+	if s == "" || s == name || len(s) > MaxRegion || s[0] <= '9' {
 		return ""
 	}
 	return fmt.Sprintf(", like %q", s)

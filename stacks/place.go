@@ -12,6 +12,19 @@ type span struct {
 	line, column, length int
 }
 
+// nodes are where something starts and where it ends: the same node, or a name and its value.
+type nodes struct{ from, to *yaml.Node }
+
+// spanBetween is the place of a name with its value, where they stand in one line.
+func (d *document) spanBetween(n nodes) span {
+	s := d.spanOf(n.from)
+	if n.to != n.from && n.to.Line == n.from.Line {
+		end := d.spanOf(n.to)
+		s.length = end.column + end.length - s.column
+	}
+	return s
+}
+
 // spanOf is the place of a node; of a list or map that is not written in one line it is its start.
 func (d *document) spanOf(n *yaml.Node) span {
 	s := span{line: n.Line + d.first - 1, column: n.Column, length: 1}
@@ -68,7 +81,7 @@ func (l Loaded) Locate(ds []Diagnostic) []Diagnostic {
 func (l Loaded) find(path string) span {
 	for {
 		if n, ok := l.places[path]; ok {
-			return l.doc.spanOf(n)
+			return l.doc.spanBetween(n)
 		}
 		if path == "" {
 			return span{line: l.firstLine(), column: 1, length: 1}

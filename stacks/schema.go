@@ -138,8 +138,10 @@ func narrowings() map[string]func(*jsonschema.Schema) {
 		"Region.name":          text(label, MaxRegion),
 		"Region.role":          oneOf(RolePrimary, RoleReplica),
 		"Replication.mode":     oneOf(LinkLogical),
-		"Replication.maxLag":   func(s *jsonschema.Schema) { s.Type, s.Pattern = "string", `^[0-9.]+(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*$` },
-		"Link.mode":            oneOf(LinkLogical),
-		"Deletion.protect":     func(s *jsonschema.Schema) { s.Default = true },
+		"Replication.maxLag": func(s *jsonschema.Schema) {
+			s.Type, s.Pattern = "string", `^[0-9.]+(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*$`
+		},
+		"Link.mode":        oneOf(LinkLogical),
+		"Deletion.protect": func(s *jsonschema.Schema) { s.Default = true },
 	}
 }

@@ -45,6 +45,10 @@ func Check(ctx context.Context, sources []Source, defaultNamespace string, caps 
 func Validate(ctx context.Context, l Loaded, caps Capabilities) []Diagnostic {
 	c := checker{l: l, db: l.Spec}
 	c.metadata()
+	if l.doc != nil && !l.has("spec") {
+		c.refuse("spec.required", "spec", "say at least engine and regions", "spec is missing")
+		return l.Locate(c.ds)
+	}
 	c.regions()
 	c.users()
 	c.databases()
@@ -90,11 +94,8 @@ func (c *checker) missing(path, value, next string) bool {
 
 // unique refuses a name that stood before; seen maps a name to the path of its first use.
 func (c *checker) unique(seen map[string]string, what, name, path string) {
-	if name == "" {
-		return
-	}
 	if first, twice := seen[name]; twice {
-		c.refuse("name.duplicate", path, "give it another name, or keep one of them", "%s %q is listed twice; the first is %s", what, brief(name), first)
+		c.refuse("name.duplicate", path, "keep one of them", "%s %q is listed twice; the first is %s", what, brief(name), first)
 		return
 	}
 	seen[name] = path

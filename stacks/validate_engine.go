@@ -88,7 +88,7 @@ func (c *checker) version(ctx context.Context, caps Capabilities, provider strin
 	versions, err := caps.EngineVersions(ctx, provider, e.Name)
 	switch {
 	case err != nil:
-		c.refuse("engine.version", path, "", "provider %s cannot run %s here: %s", provider, e.Name, err)
+		c.refuse("engine.version", path, "choose another provider, or see what meridian doctor says of this one", "provider %s cannot run %s here: %s", provider, e.Name, err)
 	case len(versions) == 0 || e.Version == "" || !versionShape.MatchString(e.Version):
 	case !slices.ContainsFunc(versions, func(v string) bool { return VersionMatches(e.Version, v) }):
 		c.refuse("engine.version", path, "it can run "+strings.Join(versions, ", "), "provider %s cannot run %s %s here", provider, e.Name, e.Version)
