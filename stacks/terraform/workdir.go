@@ -3,6 +3,7 @@ package terraform
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -23,9 +24,12 @@ const (
 )
 
 // ModulesJSON is the content of ModulesFile for a stack's modules; terraform needs it for every module block and init would write it.
+// The root module, whose key is empty, is added where modules do not list it: terraform refuses two of a key.
 func ModulesJSON(modules []stacks.ModuleEntry) []byte {
-	root := stacks.ModuleEntry{Dir: "."}
-	manifest := struct{ Modules []stacks.ModuleEntry }{Modules: append([]stacks.ModuleEntry{root}, modules...)}
+	if !slices.ContainsFunc(modules, func(m stacks.ModuleEntry) bool { return m.Key == "" }) {
+		modules = append([]stacks.ModuleEntry{{Dir: "."}}, modules...)
+	}
+	manifest := struct{ Modules []stacks.ModuleEntry }{Modules: modules}
 	text, err := json.Marshal(manifest)
 	if err != nil {
 		panic(fmt.Sprintf("modules.json of plain strings: %v", err))

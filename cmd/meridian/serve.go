@@ -1,0 +1,192 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"meridian/orchestrator"
+	"meridian/orchestrator/activities"
+	"meridian/orchestrator/web"
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
+	"meridian/persistence/store"
+	"meridian/persistence/temporal"
+	"meridian/providers"
+	"meridian/stacks"
+	"meridian/stacks/terraform"
+)
+
+func init() { openBackend = openParts }
+
+// openParts opens everything that a server is made of, from the bottom: store, keyring, catalog and journal; terraform, plugins and
+// providers; Temporal; workers and reconciler.
+func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *backend, err error) {
+	var closers []func()
+	closeAll := func() {
+		for i := len(closers) - 1; i >= 0; i-- {
+			closers[i]()
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+	timing, err := loadTiming()
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(ctx, o.Data)
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, func() {
+		if err := st.Close(); err != nil {
+			logger.Warn("closing the store", "error", err)
+		}
+	})
+	sealed, err := st.Sealed(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("sealed rows: %w", err)
+	}
+	keys, err := keyring.Open(keyring.Source{Dir: o.Data, Env: terraform.EnvKeyring}, !sealed)
+	if err != nil {
+		return nil, err
+	}
+	runner, err := besideUs("meridian-runner")
+	if err != nil {
+		return nil, err
+	}
+	var (
+		env    = []string{}
+		found  terraform.FindAnswer
+		engine *temporal.Server
+	)
+	if o.Terraform != "" {
+		env = append(env, terraform.EnvTerraform+"="+o.Terraform)
+	}
+	starting, startCtx := errgroup.WithContext(ctx)
+	starting.Go(func() (err error) {
+		found, err = find(startCtx, runner, o.Data, env)
+		return err
+	})
+	starting.Go(func() (err error) {
+		engine, err = temporal.Start(ctx, temporal.Options{Dir: o.Data, UI: o.UI, PublicPath: web.UIPath, Logger: logger})
+		return err
+	})
+	err = starting.Wait()
+	if engine != nil {
+		closers = append(closers, engine.Stop)
+	}
+	if err != nil {
+		return nil, err
+	}
+
+	cat, jour := catalog.New(st, keys), journal.New(st, keys)
+	installation, err := cat.Installation(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("installation: %w", err)
+	}
+	registry, err := newRegistry(o.Data, installation, found.Plugins)
+	if err != nil {
+		return nil, err
+	}
+	client, err := orchestrator.NewClient(ctx, orchestrator.Options{
+		Catalog: cat, Journal: jour, Registry: registry, Timing: timing, Logger: logger,
+		WorkflowPath: func(id string) string { return web.WorkflowPath(engine.Namespace(), id, "") },
+	})
+	if err != nil {
+		return nil, err
+	}
+	sdk, err := engine.Client()
+	if err != nil {
+		return nil, fmt.Errorf("client of Temporal: %w", err)
+	}
+	closers = append(closers, sdk.Close)
+	err = client.Start(sdk, activities.New(activities.Options{
+		Catalog: cat, Journal: jour, Registry: registry, Site: terraform.Site{Root: o.Data},
+		Runner: runner, RunnerEnv: env, Timing: timing, Logger: logger,
+	}))
+	if err != nil {
+		return nil, err
+	}
+	closers = append(closers, client.Stop)
+	b := &backend{Service: client, Close: closeAll}
+	if o.UI {
+		pages := web.New(web.Options{
+			UIAddress: engine.UIAddress(), UIKey: engine.Key(), Authorized: o.Authorized,
+			BaseURL: func() string { return o.URL }, Logger: logger,
+		})
+		b.Web, b.LoginURL = pages, pages.IssueLogin
+	}
+	return b, nil
+}
+
+// loadTiming is the default timing, or what MERIDIAN_TIMING changes of it.
+func loadTiming() (stacks.Timing, error) {
+	t := stacks.DefaultTiming()
+	if text := os.Getenv(terraform.EnvTiming); text != "" {
+		if err := json.Unmarshal([]byte(text), &t); err != nil {
+			return t, fmt.Errorf("%s: %w", terraform.EnvTiming, err)
+		}
+	}
+	return t, nil
+}
+
+// besideUs is a program that was built and installed together with this one.
+func besideUs(name string) (string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("where this program is: %w", err)
+	}
+	if self, err = filepath.EvalSymlinks(self); err != nil {
+		return "", fmt.Errorf("where this program is: %w", err)
+	}
+	path := filepath.Join(filepath.Dir(self), name)
+	if _, err := os.Stat(path); err != nil {
+		return "", &exitError{Code: exitFailed, What: fmt.Sprintf("%s is not beside %s", name, self), Next: "install both together; make build puts them into bin/"}
+	}
+	return path, nil
+}
+
+// find asks the runner for terraform and our plugins, which it lays out where they are missing.
+func find(ctx context.Context, runner, data string, env []string) (terraform.FindAnswer, error) {
+	var out terraform.FindAnswer
+	cmd := exec.CommandContext(ctx, runner, terraform.VerbFind, "--data", data)
+	cmd.Env = append(os.Environ(), env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	text, err := cmd.Output()
+	if err != nil {
+		what := strings.TrimSpace(stderr.String())
+		if what == "" {
+			what = err.Error()
+		}
+		return out, &exitError{Code: exitFailed, What: "terraform: " + what, Next: "meridian doctor looks at what is missing"}
+	}
+	if err := json.Unmarshal(text, &out); err != nil {
+		return out, fmt.Errorf("answer of %s: %w", runner, err)
+	}
+	return out, nil
+}
+
+// plugin is the version of one of our Terraform plugins.
+func plugin(plugins []terraform.Plugin, source string) (terraform.Plugin, error) {
+	for _, p := range plugins {
+		if p.Source == source {
+			return p, nil
+		}
+	}
+	return terraform.Plugin{}, fmt.Errorf("plugin %s was not laid out: %w", source, errors.Join(providers.ErrPermanent))
+}

@@ -1,0 +1,101 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/providers"
+	"meridian/stacks"
+	"meridian/stacks/terraform"
+)
+
+// ApplyStack applies the region's artifact, once: whether it may is decided in the transaction that takes the fence, never here.
+func (a *Activities) ApplyStack(ctx context.Context, in RegionInput) (RegionResult, error) {
+	w, err := a.load(ctx, in)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	switch w.row.Phase {
+	case stacks.RegionPlanned, stacks.RegionApplying:
+	case stacks.RegionWaiting, stacks.RegionReady, stacks.RegionRemoved:
+		return RegionResult{Go: true}, nil
+	default:
+		return RegionResult{}, nil
+	}
+	art, err := a.Journal.Artifact(ctx, w.row.Artifact)
+	if err != nil {
+		return RegionResult{}, fmt.Errorf("artifact of %s: %w", w.stack, err)
+	}
+	plan, err := a.Journal.Step(ctx, w.row.PlanStep)
+	if err != nil {
+		return RegionResult{}, fmt.Errorf("plan step of %s: %w", w.stack, err)
+	}
+	step, err := a.Journal.PutStep(ctx, journal.Step{
+		ID: fmt.Sprintf("%s/%s/apply.%d", w.run.ID, w.row.Region, w.row.Plans+1), Run: w.run.ID, Kind: journal.StepApply,
+		Destroy: w.row.Destroy, Stack: plan.Stack, Artifact: art.ID,
+	})
+	if err != nil {
+		return RegionResult{}, fmt.Errorf("apply step of %s: %w", w.stack, err)
+	}
+	err = a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+		r.Phase, r.ApplyStep, r.Message = stacks.RegionApplying, step.ID, ""
+		return r
+	})
+	if err != nil {
+		return RegionResult{}, err
+	}
+	res, err := a.attach(ctx, w, step)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	return a.applyEnded(ctx, w, res)
+}
+
+// applyEnded writes down how an apply step ended. A region whose plan went stale, or that met trouble that may pass, is planned again:
+// what was applied so far is in its state.
+func (a *Activities) applyEnded(ctx context.Context, w work, res journal.Result) (RegionResult, error) {
+	switch res.Outcome {
+	case journal.OutcomeApplied, journal.OutcomeUnchanged:
+		if !w.row.Destroy {
+			if err := a.putEndpoint(ctx, w); err != nil {
+				return RegionResult{}, err
+			}
+		}
+		return RegionResult{Go: true}, a.setRegion(ctx, w, stacks.RegionWaiting, "")
+	case journal.OutcomeCancelled:
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, failure(res))
+	case journal.OutcomeInterrupted:
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionPending, failure(res))
+	}
+	if res.Retryable {
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionPending, failure(res))
+	}
+	return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))
+}
+
+// putEndpoint reads the outputs from the newest state and stores where the region answers.
+func (a *Activities) putEndpoint(ctx context.Context, w work) error {
+	reader, err := providers.As[providers.EndpointReader](w.provider)
+	if err != nil {
+		return err
+	}
+	state, err := a.Journal.LatestState(ctx, w.stack)
+	if err != nil {
+		return fmt.Errorf("state of %s: %w", w.stack, err)
+	}
+	file, err := terraform.ReadState(state.Payload)
+	if err != nil {
+		return fmt.Errorf("state of %s: %w", w.stack, err)
+	}
+	in, err := a.moduleInput(ctx, w)
+	if err != nil {
+		return err
+	}
+	endpoint, err := reader.Endpoint(providers.EndpointInput{ModuleInput: in, Outputs: file.Outputs})
+	if err != nil {
+		return fmt.Errorf("outputs of %s: %w", w.stack, err)
+	}
+	return a.Catalog.PutEndpoint(ctx, w.stack, endpoint)
+}

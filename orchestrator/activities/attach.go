@@ -1,0 +1,61 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"meridian/persistence/journal"
+	"meridian/stacks/terraform"
+)
+
+// attach starts a runner for the step, unless its result is there, and watches the journal until it is. It can be left and taken up
+// again from anywhere: the runner goes on without it, and starting a runner twice is harmless.
+func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (journal.Result, error) {
+	poll := time.NewTicker(a.Timing.AttachPoll)
+	defer poll.Stop()
+	var runner *process
+	var beat time.Time
+	for {
+		res, err := a.Journal.Result(ctx, step.ID)
+		if err == nil {
+			return res, nil
+		}
+		if !errors.Is(err, journal.ErrNotFound) {
+			return journal.Result{}, fmt.Errorf("result of %s: %w", step.ID, err)
+		}
+		if a.needsRunner(runner) {
+			if runner, err = a.spawn(w, step); err != nil {
+				return journal.Result{}, err
+			}
+		} else if runner.ended() && runner.exit() == terraform.ExitError {
+			return journal.Result{}, fmt.Errorf("the runner of %s could not work: see %s", step.ID, runner.log)
+		}
+		if time.Since(beat) > a.Timing.Heartbeat/4 {
+			beat = time.Now()
+			activity.RecordHeartbeat(ctx)
+		}
+		select {
+		case <-poll.C:
+		case <-activity.GetWorkerStopChannel(ctx):
+			return journal.Result{}, errDetached
+		case <-ctx.Done():
+			return journal.Result{}, ctx.Err()
+		}
+	}
+}
+
+// needsRunner says when to start a (further) runner: at first, at once after one was killed, and a beat after one found another at work
+// or parked, in case that the other dies.
+func (a *Activities) needsRunner(p *process) bool {
+	if p == nil {
+		return true
+	}
+	if !p.ended() || p.exit() == terraform.ExitError {
+		return false
+	}
+	return p.exit() < 0 || time.Since(p.started) >= a.Timing.BeatEvery
+}

@@ -1,0 +1,94 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+// dialTimeout bounds the second gate's one look: a place that takes longer to accept is asked again.
+const dialTimeout = 3 * time.Second
+
+// CheckReady takes one look at the three gates, in order: the cloud's control plane says so, TCP accepts, a query answers.
+// Not ready yet is a retryable error: the retry policy is the poll loop.
+func (a *Activities) CheckReady(ctx context.Context, in RegionInput) (RegionResult, error) {
+	w, err := a.load(ctx, in)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	switch w.row.Phase {
+	case stacks.RegionFailed, stacks.RegionCancelled, stacks.RegionRemoved:
+		return RegionResult{}, nil
+	}
+	if w.run.Cancel {
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, "cancelled while it was not ready yet; what terraform made is kept")
+	}
+	module, err := a.moduleInput(ctx, w)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	if cloud, err := providers.As[providers.ControlPlane](w.provider); err == nil {
+		st, err := cloud.ControlPlane(ctx, module)
+		switch {
+		case err != nil:
+			return RegionResult{}, fmt.Errorf("control plane of %s: %w", w.stack, err)
+		case st.State == providers.StateFailed:
+			return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, st.Message)
+		case st.State != providers.StateReady:
+			return RegionResult{}, a.pending(ctx, w, st.Message)
+		}
+	}
+	target, err := a.target(ctx, w.stack)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	address := net.JoinHostPort(target.Endpoint.Host, strconv.Itoa(target.Endpoint.Port))
+	conn, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return RegionResult{}, a.pending(ctx, w, "nothing accepts at "+address+" yet")
+	}
+	_ = conn.Close()
+	engine, err := a.Registry.Engine(w.spec.Spec.Engine.Name)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	prober, err := providers.As[providers.Prober](engine)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	if err := prober.Probe(ctx, target); err != nil {
+		if permanent(err) {
+			return RegionResult{}, err
+		}
+		return RegionResult{}, a.pending(ctx, w, err.Error())
+	}
+	return RegionResult{Go: true}, nil
+}
+
+// pending writes down what is waited for, and asks to look again.
+func (a *Activities) pending(ctx context.Context, w work, message string) error {
+	if w.row.Message != message || w.row.Phase != stacks.RegionWaiting {
+		if err := a.setRegion(ctx, w, stacks.RegionWaiting, message); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %s: %w", w.row.Region, message, errPending)
+}
+
+// target is how an engine reaches a region; its password lives in memory only.
+func (a *Activities) target(ctx context.Context, id stacks.StackID) (providers.Target, error) {
+	endpoint, err := a.Catalog.Endpoint(ctx, id)
+	if err != nil {
+		return providers.Target{}, fmt.Errorf("endpoint of %s: %w", id, err)
+	}
+	password, err := a.Catalog.Secret(ctx, id.Incarnation, endpoint.Secret)
+	if err != nil {
+		return providers.Target{}, fmt.Errorf("secret %s: %w", endpoint.Secret, err)
+	}
+	return providers.Target{Region: id.Region, Endpoint: endpoint, Password: password}, nil
+}

@@ -1,0 +1,84 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/stacks"
+)
+
+// CheckStack plans one region in a scratch copy and keeps only what the plan says: no head, no lock, no fence is taken, and the
+// result counts only for the state that it was made from.
+func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResult, error) {
+	w, err := a.load(ctx, in)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	if w.row.Phase == stacks.RegionPlanned || w.row.Phase == stacks.RegionUnchanged || w.row.Phase == stacks.RegionFailed {
+		return RegionResult{Go: w.row.Phase != stacks.RegionFailed}, nil
+	}
+	stack, err := a.render(ctx, w)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	before, err := a.serial(ctx, w.stack)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	step := journal.Step{
+		ID: fmt.Sprintf("%s/%s/check.%d", w.run.ID, w.row.Region, w.row.Plans+1), Run: w.run.ID, Kind: journal.StepCheck,
+		Destroy: w.row.Destroy, Stack: stack,
+	}
+	if step, err = a.Journal.PutStep(ctx, step); err != nil {
+		return RegionResult{}, fmt.Errorf("step %s: %w", step.ID, err)
+	}
+	err = a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+		r.Phase, r.PlanStep = stacks.RegionPlanning, step.ID
+		return r
+	})
+	if err != nil {
+		return RegionResult{}, err
+	}
+	res, err := a.attach(ctx, w, step)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	after, err := a.serial(ctx, w.stack)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	failed := res.Outcome != journal.OutcomeUnchanged && res.Outcome != journal.OutcomeChanges
+	moved := before != after
+	if (moved || failed && res.Retryable) && w.row.Plans+1 < maxPlans {
+		err := a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+			r.Phase, r.Plans = stacks.RegionPending, w.row.Plans+1
+			return r
+		})
+		return RegionResult{}, errors.Join(err, fmt.Errorf("checking %s again: its state moved or trouble may pass", w.row.Region))
+	}
+	if failed {
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))
+	}
+	return RegionResult{Go: true}, a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+		r.Phase, r.StackDigest, r.Changes, r.StateSerial = stacks.RegionUnchanged, stack.Digest, res.Changes, after
+		if res.Outcome == journal.OutcomeChanges {
+			r.Phase = stacks.RegionPlanned
+		}
+		return r
+	})
+}
+
+// serial is that of a stack's newest state, 0 where it has none.
+func (a *Activities) serial(ctx context.Context, id stacks.StackID) (int64, error) {
+	head, err := a.Journal.Head(ctx, id)
+	if errors.Is(err, journal.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("head of %s: %w", id, err)
+	}
+	return head.Serial, nil
+}

@@ -1,0 +1,63 @@
+package activities
+
+import (
+	"context"
+	"errors"
+
+	"meridian/persistence/catalog"
+	"meridian/stacks"
+)
+
+// EndRun ends a run whose workflow was ended before it: as cancelled where a person asked for that, else as failed.
+func (a *Activities) EndRun(ctx context.Context, in EndRunInput) error {
+	run, err := a.Catalog.Run(ctx, in.Run)
+	if err != nil {
+		return err
+	}
+	if run.Phase.Ended() {
+		return nil
+	}
+	m := catalog.Move{
+		From: run.Phase, To: stacks.PhaseFailed, Reason: in.Reason,
+		Message:     "its workflow was ended from outside; what terraform still does is recorded. Apply again to go on from there",
+		Diagnostics: a.diagnostics(ctx, run),
+	}
+	if run.Cancel {
+		m.To, m.Message = stacks.PhaseCancelled, "cancelled; "+a.story(run)
+	}
+	if _, err = a.Catalog.MoveRun(ctx, in.Run, m); errors.Is(err, catalog.ErrMoved) {
+		return nil
+	}
+	return err
+}
+
+// FailRegion marks a region failed whose activity gave up for good; the reason is in the run's log.
+func (a *Activities) FailRegion(ctx context.Context, in RegionInput) error {
+	message := a.lastError(ctx, in.Run, in.Region)
+	return a.Catalog.UpdateRegion(ctx, in.Run, in.Region, func(r catalog.RunRegion) catalog.RunRegion {
+		switch r.Phase {
+		case stacks.RegionReady, stacks.RegionRemoved, stacks.RegionFailed, stacks.RegionCancelled:
+			return r
+		}
+		r.Phase, r.Message = stacks.RegionFailed, message
+		return r
+	})
+}
+
+// FailLink marks a link failed whose activity gave up for good.
+func (a *Activities) FailLink(ctx context.Context, in LinkInput) error {
+	j, err := a.loadLink(ctx, in)
+	if err != nil {
+		return err
+	}
+	return a.setLink(ctx, j, linkFailed, a.lastError(ctx, in.Run, in.Link))
+}
+
+// lastError is the newest error in the run's log for a region or link.
+func (a *Activities) lastError(ctx context.Context, run, part string) string {
+	line, err := a.Catalog.LastLog(ctx, run, part)
+	if err != nil || line.Text == "" {
+		return "it gave up; see meridian run logs " + run
+	}
+	return line.Text
+}

@@ -1,0 +1,96 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"meridian/persistence/catalog"
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+// The phases of a link's row.
+const (
+	linkCopying  = "copying"
+	linkVerified = "verified"
+	linkRemoving = "removing"
+	linkFailed   = "failed"
+)
+
+// linkJob is what rows say about one link of a run.
+type linkJob struct {
+	run    catalog.Run
+	spec   stacks.Database
+	row    catalog.Link
+	known  bool // the row was there before
+	linker providers.Linker
+	input  providers.LinkInput
+}
+
+// loadLink reads a link of a run: from the spec, else (it goes away) from its row. A side that has no endpoint any more stays empty.
+func (a *Activities) loadLink(ctx context.Context, in LinkInput) (linkJob, error) {
+	run, spec, err := a.runSpec(ctx, in.Run)
+	if err != nil {
+		return linkJob{}, err
+	}
+	j := linkJob{run: run, spec: spec}
+	rows, err := a.Catalog.Links(ctx, run.Incarnation)
+	if err != nil {
+		return j, fmt.Errorf("links of %s: %w", run.Incarnation, err)
+	}
+	if i := slices.IndexFunc(rows, func(l catalog.Link) bool { return l.Name == in.Link }); i >= 0 {
+		j.row, j.known = rows[i], true
+	}
+	link := j.row.Spec
+	if i := slices.IndexFunc(spec.Spec.Replication.Links, func(l stacks.Link) bool { return l.Name() == in.Link && !l.Drop }); i >= 0 {
+		link = spec.Spec.Replication.Links[i]
+	} else if !j.known {
+		return j, fmt.Errorf("link %s of run %s: %w", in.Link, in.Run, catalog.ErrNotFound)
+	}
+	j.row.Incarnation, j.row.Name, j.row.Spec, j.row.RunNumber = run.Incarnation, in.Link, link, run.Number
+	engine, err := a.Registry.Engine(spec.Spec.Engine.Name)
+	if err != nil {
+		return j, err
+	}
+	if j.linker, err = providers.As[providers.Linker](engine); err != nil {
+		return j, err
+	}
+	if err := a.Catalog.EnsureSecret(ctx, run.Incarnation, linkSecret(in.Link)); err != nil {
+		return j, fmt.Errorf("secret of link %s: %w", in.Link, err)
+	}
+	password, err := a.Catalog.Secret(ctx, run.Incarnation, linkSecret(in.Link))
+	if err != nil {
+		return j, fmt.Errorf("secret of link %s: %w", in.Link, err)
+	}
+	objects, err := a.objects(ctx, run, spec)
+	if err != nil {
+		return j, err
+	}
+	j.input = providers.LinkInput{
+		Stack: stackID(run, link.To), RunNumber: run.Number, Link: link, Password: password, Objects: objects,
+		MaxLag: timeDuration(spec.Spec.Replication.MaxLag),
+	}
+	for _, side := range []struct {
+		region string
+		target *providers.Target
+	}{{link.From, &j.input.From}, {link.To, &j.input.To}} {
+		*side.target, err = a.target(ctx, stackID(run, side.region))
+		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+			return j, err
+		}
+		side.target.Region = side.region
+	}
+	return j, nil
+}
+
+// setLink moves a link's row; a larger run that wrote it last wins, and this step is refused.
+func (a *Activities) setLink(ctx context.Context, j linkJob, phase, message string) error {
+	j.row.Phase, j.row.Message = phase, message
+	err := a.Catalog.PutLink(ctx, j.row)
+	if errors.Is(err, catalog.ErrMoved) {
+		return fmt.Errorf("link %s: %w", j.row.Name, providers.ErrSuperseded)
+	}
+	return err
+}

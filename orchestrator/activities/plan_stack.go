@@ -1,0 +1,106 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/stacks"
+	"meridian/stacks/terraform"
+)
+
+// PlanStack renders, plans and stores the plan of one region. The first artifact for (run, stack digest, state serial) wins.
+func (a *Activities) PlanStack(ctx context.Context, in RegionInput) (RegionResult, error) {
+	w, err := a.load(ctx, in)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	switch w.row.Phase {
+	case stacks.RegionPlanned, stacks.RegionUnchanged:
+		return RegionResult{Go: true}, nil
+	case stacks.RegionFailed, stacks.RegionCancelled:
+		return RegionResult{}, nil
+	}
+	if w.run.Cancel {
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, "cancelled before it was planned")
+	}
+	stack, err := a.render(ctx, w)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	empty := terraform.EmptyState(w.stack)
+	state, err := terraform.ReadState(empty)
+	if err != nil {
+		return RegionResult{}, fmt.Errorf("empty state of %s: %w", w.stack, err)
+	}
+	if err := a.Journal.EnsureStack(ctx, w.stack, empty, state.Lineage); err != nil {
+		return RegionResult{}, fmt.Errorf("stack %s: %w", w.stack, err)
+	}
+	head, err := a.Journal.Head(ctx, w.stack)
+	if err != nil {
+		return RegionResult{}, fmt.Errorf("head of %s: %w", w.stack, err)
+	}
+	if art, err := a.Journal.FindArtifact(ctx, w.run.ID, w.stack, stack.Digest, head.Serial); err == nil && head.Status == journal.HeadIdle {
+		return RegionResult{Go: true}, a.planned(ctx, w, stack.Digest, &art)
+	}
+
+	step := journal.Step{
+		ID: fmt.Sprintf("%s/%s/plan.%d", w.run.ID, w.row.Region, w.row.Plans+1), Run: w.run.ID, Kind: journal.StepPlan,
+		Destroy: w.row.Destroy, Stack: stack,
+	}
+	if step, err = a.Journal.PutStep(ctx, step); err != nil {
+		return RegionResult{}, fmt.Errorf("step %s: %w", step.ID, err)
+	}
+	err = a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+		r.Phase, r.PlanStep, r.Message = stacks.RegionPlanning, step.ID, ""
+		return r
+	})
+	if err != nil {
+		return RegionResult{}, err
+	}
+	res, err := a.attach(ctx, w, step)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	return a.planEnded(ctx, w, step, res)
+}
+
+// planEnded writes down how a plan step ended.
+func (a *Activities) planEnded(ctx context.Context, w work, step journal.Step, res journal.Result) (RegionResult, error) {
+	switch res.Outcome {
+	case journal.OutcomeUnchanged:
+		return RegionResult{Go: true}, a.planned(ctx, w, step.Stack.Digest, nil)
+	case journal.OutcomeChanges:
+		art, err := a.Journal.Artifact(ctx, res.Artifact)
+		if err != nil {
+			return RegionResult{}, fmt.Errorf("artifact of %s: %w", step.ID, err)
+		}
+		return RegionResult{Go: true}, a.planned(ctx, w, step.Stack.Digest, &art)
+	case journal.OutcomeCancelled:
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, failure(res))
+	}
+	again := res.Retryable || res.Outcome == journal.OutcomeInterrupted
+	if !again || w.row.Plans+1 >= maxPlans {
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))
+	}
+	err := a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+		r.Phase, r.Plans, r.Message = stacks.RegionPending, w.row.Plans+1, failure(res)
+		return r
+	})
+	return RegionResult{}, errors.Join(err, fmt.Errorf("planning %s met trouble that may pass: %s", w.row.Region, failure(res)))
+}
+
+// planned writes an artifact (nil: nothing changes) into the region's row.
+func (a *Activities) planned(ctx context.Context, w work, stackDigest string, art *journal.Artifact) error {
+	return a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+		r.StackDigest, r.Message = stackDigest, ""
+		r.Phase, r.Artifact, r.ArtifactDigest, r.Changes = stacks.RegionUnchanged, "", "", nil
+		if art != nil {
+			r.Phase, r.Artifact, r.ArtifactDigest, r.StateSerial = stacks.RegionPlanned, art.ID, art.Digest, art.StateSerial
+			r.Changes = art.Changes
+		}
+		return r
+	})
+}

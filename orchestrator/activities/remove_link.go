@@ -1,0 +1,49 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"meridian/persistence/catalog"
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+// RemoveLink removes a link before one of its regions goes, or because the spec drops it. A side that is being destroyed and does not
+// answer takes what is left there with it; the other side must come clean.
+func (a *Activities) RemoveLink(ctx context.Context, in LinkInput) (RegionResult, error) {
+	j, err := a.loadLink(ctx, in)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return RegionResult{Go: true}, nil // removed by an attempt before this one
+	}
+	if err != nil {
+		return RegionResult{}, err
+	}
+	if err := a.setLink(ctx, j, linkRemoving, ""); err != nil {
+		return RegionResult{}, err
+	}
+	if j.input.From.Endpoint.Host != "" || j.input.To.Endpoint.Host != "" {
+		err = j.linker.RemoveLink(ctx, j.input)
+	}
+	switch {
+	case errors.Is(err, providers.ErrLeftBehind) && a.sidesGoing(j):
+		a.log(ctx, in.Run, in.Link, slog.LevelWarn, "what is left of the link goes with its region: "+err.Error())
+	case err != nil:
+		if serr := a.setLink(ctx, j, linkRemoving, err.Error()); serr != nil {
+			return RegionResult{}, serr
+		}
+		return RegionResult{}, fmt.Errorf("link %s: %w", in.Link, err)
+	}
+	return RegionResult{Go: true}, a.Catalog.DeleteLink(ctx, j.run.Incarnation, in.Link)
+}
+
+// sidesGoing reports whether this run destroys each side of the link that may still hold something of it.
+func (a *Activities) sidesGoing(j linkJob) bool {
+	going := map[string]bool{}
+	for _, r := range j.run.Regions {
+		going[r.Region] = r.Destroy || j.run.Kind == stacks.RunDestroy
+	}
+	return going[j.row.Spec.From] && going[j.row.Spec.To]
+}

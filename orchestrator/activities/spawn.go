@@ -1,0 +1,77 @@
+package activities
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"meridian/persistence/journal"
+	"meridian/stacks/terraform"
+)
+
+// process is a runner that this worker started. It outlives the worker.
+type process struct {
+	log     string
+	done    chan struct{}
+	err     error
+	started time.Time
+}
+
+// spawn starts meridian-runner in a session of its own, with IDs in its arguments and nothing of ours open.
+func (a *Activities) spawn(w work, step journal.Step) (*process, error) {
+	p := &process{done: make(chan struct{}), started: time.Now()}
+	if err := os.MkdirAll(a.Site.LogDir(), 0o700); err != nil {
+		return nil, fmt.Errorf("log directory: %w", err)
+	}
+	p.log = filepath.Join(a.Site.LogDir(), strings.ReplaceAll(w.run.ID+"-"+w.row.Region, "/", "-")+".log")
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("runner log: %w", err)
+	}
+	defer out.Close()
+	var attempt [8]byte
+	if _, err := rand.Read(attempt[:]); err != nil {
+		return nil, fmt.Errorf("attempt ID: %w", err)
+	}
+	cmd := exec.Command(a.Runner, terraform.VerbStep, "--data", a.Site.Root, "--step", step.ID, "--attempt", hex.EncodeToString(attempt[:]))
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), a.RunnerEnv...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", a.Runner, err)
+	}
+	go func() { // reap it, if we live that long
+		p.err = cmd.Wait()
+		close(p.done)
+	}()
+	return p, nil
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// exit is the runner's exit code, -1 where a signal ended it or it could not be waited for.
+func (p *process) exit() int {
+	var exit *exec.ExitError
+	switch {
+	case p.err == nil:
+		return terraform.ExitDone
+	case errors.As(p.err, &exit):
+		return exit.ExitCode()
+	}
+	return -1
+}

@@ -1,0 +1,364 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+// maxPlans is how often one region is planned in one run before a person has to look: transient failures and stale plans together.
+const maxPlans = 6
+
+// Step reads where a run stands and, where the phase that the workflow worked through is done, moves it on by compare-and-set,
+// forward only. Whoever calls it twice gets the same answer: what is done is in the rows.
+func (a *Activities) Step(ctx context.Context, in StepInput) (StepResult, error) {
+	run, spec, err := a.runSpec(ctx, in.Run)
+	if err != nil {
+		return StepResult{}, err
+	}
+	if run.Phase == stacks.PhasePending || (in.Done != "" && run.Phase == in.Done) || run.Phase == stacks.PhaseAwaiting {
+		run, err = a.advance(ctx, run, spec)
+		if errors.Is(err, catalog.ErrMoved) { // somebody else moved it: theirs counts
+			run, err = a.Catalog.Run(ctx, in.Run)
+		}
+		if err != nil {
+			return StepResult{}, err
+		}
+	}
+	return a.todo(ctx, run, spec)
+}
+
+// advance makes the one move that the rows allow now.
+func (a *Activities) advance(ctx context.Context, run catalog.Run, spec stacks.Database) (catalog.Run, error) {
+	links, err := a.links(ctx, run, spec)
+	if err != nil {
+		return run, err
+	}
+	switch run.Phase {
+	case stacks.PhasePending:
+		regions, err := a.regionsOf(ctx, run, spec)
+		if err != nil {
+			return run, err
+		}
+		if _, err := a.Catalog.SetRegions(ctx, run.ID, regions); err != nil {
+			return run, err
+		}
+		return a.move(ctx, run, catalog.Move{To: stacks.PhasePlanning})
+	case stacks.PhasePlanning:
+		return a.afterPlanning(ctx, run, spec, links)
+	case stacks.PhaseAwaiting:
+		yes, err := a.Catalog.Approved(ctx, run.ID)
+		if err != nil || !yes {
+			return run, err
+		}
+		return a.move(ctx, run, catalog.Move{To: afterYes(links)})
+	case stacks.PhaseUnlinking:
+		if m, failed := linkFailure(links.remove, links.rows); failed {
+			return a.fail(ctx, run, "LinkFailed", m, nil)
+		}
+		return a.move(ctx, run, catalog.Move{To: stacks.PhaseApplying})
+	case stacks.PhaseApplying:
+		return a.afterApplying(ctx, run, links)
+	case stacks.PhaseLinking:
+		return a.finish(ctx, run, links)
+	}
+	return run, nil
+}
+
+func afterYes(l linkWork) stacks.Phase {
+	if len(l.remove) > 0 {
+		return stacks.PhaseUnlinking
+	}
+	return stacks.PhaseApplying
+}
+
+// afterPlanning joins the regions' plans into one digest and finds out whether a yes is needed that is not there.
+func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec stacks.Database, links linkWork) (catalog.Run, error) {
+	if run.Cancel {
+		return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled while planning; nothing was changed"})
+	}
+	var digests []stacks.RegionDigest
+	for _, r := range run.Regions {
+		switch r.Phase {
+		case stacks.RegionPlanned, stacks.RegionUnchanged:
+			digests = append(digests, stacks.RegionDigest{Region: r.Region, Digest: r.ArtifactDigest})
+		case stacks.RegionFailed, stacks.RegionCancelled:
+			return a.fail(ctx, run, "PlanFailed", a.story(run)+"; nothing was changed", nil)
+		default: // its plan is yet to come
+			return run, nil
+		}
+	}
+	if run.Kind == stacks.RunCheck {
+		if err := a.Catalog.Discard(ctx, run.Incarnation); err != nil {
+			return run, err
+		}
+		return a.move(ctx, run, catalog.Move{To: stacks.PhaseDone, PlanDigest: stacks.RunDigest(digests)})
+	}
+	m := catalog.Move{To: stacks.PhaseAwaiting, PlanDigest: stacks.RunDigest(digests), NeedsApproval: needsApproval(run, spec)}
+	run, err := a.move(ctx, run, m)
+	if err != nil {
+		return run, err
+	}
+	return a.advance(ctx, run, spec)
+}
+
+// needsApproval names what a yes given in advance does not cover.
+func needsApproval(run catalog.Run, spec stacks.Database) string {
+	var out []string
+	for _, r := range run.Regions {
+		for _, c := range r.Changes {
+			if c.Dangerous() {
+				out = append(out, fmt.Sprintf("%ss %s in %s", c.Action, c.Address, r.Region))
+			}
+		}
+	}
+	if run.Kind == stacks.RunApply {
+		for _, d := range spec.Spec.Databases {
+			if d.Drop {
+				out = append(out, fmt.Sprintf("drops database %s", d.Name))
+			}
+		}
+	} else if len(out) == 0 {
+		out = append(out, fmt.Sprintf("removes %s/%s", run.Namespace, run.Name))
+	}
+	return strings.Join(out, "; ")
+}
+
+// afterApplying goes on to the links, back to planning where a plan went stale, or to the end.
+func (a *Activities) afterApplying(ctx context.Context, run catalog.Run, links linkWork) (catalog.Run, error) {
+	failed := false
+	for _, r := range run.Regions {
+		switch r.Phase {
+		case stacks.RegionReady, stacks.RegionRemoved, stacks.RegionCancelled:
+		case stacks.RegionFailed:
+			failed = true
+		case stacks.RegionPending: // its plan went stale or its apply met transient trouble
+			if run.Cancel {
+				continue
+			}
+			if r.Plans >= maxPlans {
+				return a.fail(ctx, run, "RegionFailed", fmt.Sprintf("%s was planned %d times and could not be applied: %s", r.Region, r.Plans, r.Message), nil)
+			}
+			return a.Catalog.Replan(ctx, run.ID, r.Region, r.Message)
+		default: // still at work, after all
+			return run, nil
+		}
+	}
+	switch {
+	case run.Cancel:
+		return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled; " + a.story(run)})
+	case run.Kind == stacks.RunApply && len(links.ensure) > 0:
+		return a.move(ctx, run, catalog.Move{To: stacks.PhaseLinking})
+	case failed:
+		return a.fail(ctx, run, "RegionFailed", a.story(run), nil)
+	}
+	return a.finish(ctx, run, links)
+}
+
+// finish ends a run whose work is done, as done or as failed.
+func (a *Activities) finish(ctx context.Context, run catalog.Run, links linkWork) (catalog.Run, error) {
+	for _, r := range run.Regions {
+		if r.Phase == stacks.RegionFailed {
+			return a.fail(ctx, run, "RegionFailed", a.story(run), nil)
+		}
+	}
+	if m, failed := linkFailure(links.ensure, links.rows); failed && run.Phase == stacks.PhaseLinking {
+		if run.Cancel {
+			return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled; " + m})
+		}
+		return a.fail(ctx, run, "LinkFailed", m, nil)
+	}
+	if run.Kind == stacks.RunDestroy {
+		if err := a.Catalog.RemoveDatabase(ctx, run.Incarnation); err != nil {
+			return run, fmt.Errorf("removing %s/%s: %w", run.Namespace, run.Name, err)
+		}
+	}
+	return a.move(ctx, run, catalog.Move{To: stacks.PhaseDone, Message: a.story(run)})
+}
+
+func (a *Activities) move(ctx context.Context, run catalog.Run, m catalog.Move) (catalog.Run, error) {
+	m.From = run.Phase
+	moved, err := a.Catalog.MoveRun(ctx, run.ID, m)
+	if err == nil {
+		a.Logger.Info("run moved", "run", run.ID, "from", m.From, "to", m.To, "reason", m.Reason)
+	}
+	return moved, err
+}
+
+// fail ends a run with the diagnostics of its regions, sorted by region.
+func (a *Activities) fail(ctx context.Context, run catalog.Run, reason, message string, extra []stacks.Diagnostic) (catalog.Run, error) {
+	return a.move(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: reason, Message: message, Diagnostics: append(extra, a.diagnostics(ctx, run)...)})
+}
+
+// diagnostics collects what terraform said of the regions that failed.
+func (a *Activities) diagnostics(ctx context.Context, run catalog.Run) []stacks.Diagnostic {
+	var out []stacks.Diagnostic
+	for _, r := range run.Regions {
+		if r.Phase != stacks.RegionFailed {
+			continue
+		}
+		found := false
+		for _, step := range []string{r.ApplyStep, r.PlanStep} {
+			if step == "" {
+				continue
+			}
+			res, err := a.Journal.Result(ctx, step)
+			if err != nil || res.Outcome != journal.OutcomeFailed {
+				continue
+			}
+			for _, d := range res.Diagnostics {
+				d.Field = "region " + r.Region
+				out = append(out, d)
+				found = true
+			}
+			break
+		}
+		if !found {
+			out = append(out, stacks.Diagnostic{Severity: stacks.SeverityError, Summary: r.Message, Field: "region " + r.Region})
+		}
+	}
+	return out
+}
+
+// story says what stands and what does not, region by region.
+func (a *Activities) story(run catalog.Run) string {
+	parts := make([]string, 0, len(run.Regions))
+	for _, r := range run.Regions {
+		s := fmt.Sprintf("%s is %s", r.Region, r.Phase)
+		if r.Message != "" && r.Phase != stacks.RegionReady {
+			s += " (" + r.Message + ")"
+		}
+		parts = append(parts, s)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// regionsOf lists what a run works on: the spec's regions and those that have a stack and are in the spec no more.
+func (a *Activities) regionsOf(ctx context.Context, run catalog.Run, spec stacks.Database) ([]catalog.RunRegion, error) {
+	heads, err := a.Journal.Heads(ctx, run.Incarnation)
+	if err != nil {
+		return nil, fmt.Errorf("heads of %s: %w", run.Incarnation, err)
+	}
+	var out []catalog.RunRegion
+	have := map[string]bool{}
+	add := func(region string, destroy bool) {
+		if !have[region] {
+			have[region] = true
+			out = append(out, catalog.RunRegion{Region: region, Phase: stacks.RegionPending, Destroy: destroy})
+		}
+	}
+	if run.Kind != stacks.RunDestroy {
+		for _, r := range spec.Spec.Regions {
+			add(r.Name, false)
+		}
+	}
+	for _, h := range heads {
+		add(h.Stack.Region, true)
+	}
+	slices.SortFunc(out, func(x, y catalog.RunRegion) int { return strings.Compare(x.Region, y.Region) })
+	return out, nil
+}
+
+// linkWork is what a run has to do about links.
+type linkWork struct {
+	ensure, remove []stacks.Link
+	rows           map[string]catalog.Link
+}
+
+// links compares the spec's links with those that are there.
+func (a *Activities) links(ctx context.Context, run catalog.Run, spec stacks.Database) (linkWork, error) {
+	rows, err := a.Catalog.Links(ctx, run.Incarnation)
+	if err != nil {
+		return linkWork{}, fmt.Errorf("links of %s: %w", run.Incarnation, err)
+	}
+	w := linkWork{rows: map[string]catalog.Link{}}
+	for _, l := range rows {
+		w.rows[l.Name] = l
+	}
+	going := map[string]bool{}
+	ready := map[string]bool{}
+	for _, r := range run.Regions {
+		going[r.Region] = r.Destroy
+		ready[r.Region] = r.Phase == stacks.RegionReady
+	}
+	dropped := map[string]bool{}
+	if run.Kind == stacks.RunApply {
+		for _, l := range spec.Spec.Replication.Links {
+			if l.Drop {
+				dropped[l.Name()] = true
+				continue
+			}
+			if ready[l.From] && ready[l.To] {
+				w.ensure = append(w.ensure, l)
+			}
+		}
+	}
+	for _, l := range rows {
+		if dropped[l.Name] || going[l.Spec.From] || going[l.Spec.To] {
+			w.remove = append(w.remove, l.Spec)
+		}
+	}
+	return w, nil
+}
+
+// linkFailure reports the links among these whose row says failed.
+func linkFailure(links []stacks.Link, rows map[string]catalog.Link) (string, bool) {
+	var out []string
+	for _, l := range links {
+		if r, ok := rows[l.Name()]; ok && r.Phase == linkFailed {
+			out = append(out, fmt.Sprintf("link %s failed (%s)", l.Name(), r.Message))
+		}
+	}
+	return strings.Join(out, ", "), len(out) > 0
+}
+
+// todo lists the work of the run's phase.
+func (a *Activities) todo(ctx context.Context, run catalog.Run, spec stacks.Database) (StepResult, error) {
+	out := StepResult{Phase: run.Phase}
+	switch run.Phase {
+	case stacks.PhasePlanning, stacks.PhaseApplying:
+		for _, r := range run.Regions {
+			if done(run.Phase, r.Phase) {
+				continue
+			}
+			location := ""
+			if w, err := a.load(ctx, RegionInput{Run: run.ID, Region: r.Region}); err == nil {
+				location = w.region.Location
+			} else if !errors.Is(err, providers.ErrPermanent) && !errors.Is(err, catalog.ErrNotFound) {
+				return out, err
+			}
+			out.Regions = append(out.Regions, RegionWork{Region: r.Region, Location: location, Destroy: r.Destroy, Changed: r.Artifact != ""})
+		}
+	case stacks.PhaseUnlinking, stacks.PhaseLinking:
+		links, err := a.links(ctx, run, spec)
+		if err != nil {
+			return out, err
+		}
+		work := links.ensure
+		if run.Phase == stacks.PhaseUnlinking {
+			work = links.remove
+		}
+		for _, l := range work {
+			out.Links = append(out.Links, l.Name())
+		}
+	}
+	return out, nil
+}
+
+// done reports whether a region has nothing left to do in a phase.
+func done(p stacks.Phase, r stacks.RegionPhase) bool {
+	switch r {
+	case stacks.RegionFailed, stacks.RegionCancelled, stacks.RegionRemoved, stacks.RegionReady:
+		return true
+	case stacks.RegionPlanned, stacks.RegionUnchanged:
+		return p == stacks.PhasePlanning
+	}
+	return false
+}

@@ -1,0 +1,147 @@
+package orchestrator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"meridian/orchestrator/activities"
+	"meridian/orchestrator/workflows"
+	"meridian/persistence/catalog"
+	"meridian/stacks"
+)
+
+// Reconciler makes workflows agree with rows: a row that should have a workflow gets one, a workflow without its row ends, and a run
+// whose workflow an operator ended is marked so.
+type Reconciler struct {
+	catalog *catalog.Catalog
+	waker   *waker
+	workers *Workers
+	acts    *activities.Activities
+	every   time.Duration
+	logger  *slog.Logger
+}
+
+// Run reconciles at once and then every ReconcileEvery, until ctx ends.
+func (r *Reconciler) Run(ctx context.Context) {
+	tick := time.NewTicker(r.every)
+	defer tick.Stop()
+	for {
+		if err := r.Once(ctx); err != nil && ctx.Err() == nil {
+			r.logger.Warn("reconcile", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Once compares all open runs with their workflows.
+func (r *Reconciler) Once(ctx context.Context) error {
+	open, err := r.catalog.Runs(ctx, catalog.RunFilter{Open: true})
+	if err != nil {
+		return fmt.Errorf("open runs: %w", err)
+	}
+	rows := map[string]bool{}
+	for _, run := range open {
+		rows[workflows.RunID(r.waker.installation, run.ID)] = true
+		rows[workflows.DatabaseID(r.waker.installation, run.Namespace, run.Name)] = true
+		if err := r.run(ctx, run); err != nil {
+			r.logger.Warn("reconcile run", "run", run.ID, "error", err)
+		}
+	}
+	return r.strays(ctx, rows)
+}
+
+// run wakes one open run, or ends it where an operator ended its workflow after its row last moved.
+func (r *Reconciler) run(ctx context.Context, run catalog.Run) error {
+	if err := r.locations(ctx, run); err != nil {
+		return err
+	}
+	if run.Phase == stacks.PhaseAwaiting {
+		yes, err := r.catalog.Approved(ctx, run.ID)
+		if err != nil || !yes {
+			return err
+		}
+	}
+	id := workflows.RunID(r.waker.installation, run.ID)
+	d, err := r.waker.temporal.DescribeWorkflowExecution(ctx, id, "")
+	switch {
+	case notFound(err): // never started, or Temporal's file was lost
+	case err != nil:
+		return fmt.Errorf("describing %s: %w", id, err)
+	default:
+		info := d.GetWorkflowExecutionInfo()
+		switch info.GetStatus() {
+		case enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
+			return nil
+		case enums.WORKFLOW_EXECUTION_STATUS_TERMINATED, enums.WORKFLOW_EXECUTION_STATUS_CANCELED,
+			enums.WORKFLOW_EXECUTION_STATUS_FAILED, enums.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+			if info.GetCloseTime().AsTime().After(run.MovedAt) {
+				return r.acts.EndRun(ctx, activities.EndRunInput{Contract: activities.ContractVersion, Run: run.ID, Reason: "WorkflowEnded"})
+			}
+		}
+	}
+	return r.waker.wake(ctx, run)
+}
+
+// locations starts the workers that a run's regions need.
+func (r *Reconciler) locations(ctx context.Context, run catalog.Run) error {
+	rev, err := r.catalog.Revision(ctx, run.Incarnation, run.Revision)
+	if err != nil {
+		return fmt.Errorf("revision %d of %s: %w", run.Revision, run.ID, err)
+	}
+	for _, region := range rev.Effective.Spec.Regions {
+		if err := r.workers.EnsureLocation(region.Location); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strays ends workflows of ours whose run has ended or is not in the catalog: the store may have been restored older.
+func (r *Reconciler) strays(ctx context.Context, rows map[string]bool) error {
+	var page []byte
+	for {
+		list, err := r.waker.temporal.ListOpenWorkflow(ctx, &workflowservice.ListOpenWorkflowExecutionsRequest{MaximumPageSize: 500, NextPageToken: page})
+		if err != nil {
+			return fmt.Errorf("listing workflows: %w", err)
+		}
+		prefix := workflows.RunID(r.waker.installation, "")
+		for _, e := range list.GetExecutions() {
+			id := e.GetExecution().GetWorkflowId()
+			if !strings.HasPrefix(id, prefix) || strings.Contains(strings.TrimPrefix(id, prefix), "/") || rows[id] {
+				continue
+			}
+			if err := r.stray(ctx, id, strings.TrimPrefix(id, prefix)); err != nil {
+				r.logger.Warn("stray workflow", "workflow", id, "error", err)
+			}
+		}
+		if page = list.GetNextPageToken(); len(page) == 0 {
+			return nil
+		}
+	}
+}
+
+// stray terminates a workflow unless its row is open by now: the list of workflows is older than the row.
+func (r *Reconciler) stray(ctx context.Context, id, run string) error {
+	row, err := r.catalog.Run(ctx, run)
+	if err == nil && (!row.Phase.Ended() || time.Since(row.MovedAt) < r.every) {
+		return nil
+	}
+	if err != nil && !isNotFound(err) {
+		return err
+	}
+	r.logger.Info("ending a workflow without an open run", "workflow", id)
+	if err := r.waker.temporal.TerminateWorkflow(ctx, id, "", "no open run in the catalog"); err != nil && !notFound(err) {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,172 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"meridian/persistence/catalog"
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+// submission is one document that passed every rule, ready to be stored.
+type submission struct {
+	loaded    stacks.Loaded
+	effective stacks.Database
+	expect    int64
+	warnings  []stacks.Diagnostic
+}
+
+// Submit validates, defaults, compares with what is there, stores and wakes. Nothing is stored while one document has an error.
+func (c *Client) Submit(ctx context.Context, in SubmitRequest) (SubmitResult, error) {
+	prepared, warnings, err := c.prepare(ctx, in)
+	if err != nil {
+		return SubmitResult{}, err
+	}
+	out := SubmitResult{Warnings: warnings}
+	kind := stacks.RunApply
+	if in.Check {
+		kind = stacks.RunCheck
+	}
+	for _, s := range prepared {
+		run, err := c.catalog.Submit(ctx, catalog.SubmitInput{
+			Effective: s.effective, Source: s.loaded.Text, Yes: in.Yes, Actor: in.Actor, Kind: kind, ExpectRevision: s.expect,
+		})
+		if err != nil {
+			return out, c.problem(err, "database "+s.effective.Metadata.Namespace+"/"+s.effective.Metadata.Name)
+		}
+		c.wake(ctx, run)
+		view, err := c.view(ctx, run)
+		if err != nil {
+			return out, err
+		}
+		out.Runs = append(out.Runs, view)
+	}
+	return out, nil
+}
+
+// prepare checks all documents; its error is a Problem with every diagnostic at once.
+func (c *Client) prepare(ctx context.Context, in SubmitRequest) ([]submission, []stacks.Diagnostic, error) {
+	sources := make([]stacks.Source, 0, len(in.Documents))
+	for _, d := range in.Documents {
+		sources = append(sources, stacks.Source{Name: d.File, Text: []byte(d.Text)})
+	}
+	loaded, found := stacks.Check(ctx, sources, in.Namespace, c.registry)
+	if stacks.HasErrors(found) {
+		return nil, nil, invalid(found)
+	}
+	if len(loaded) == 0 {
+		return nil, nil, &Problem{Code: CodeInvalidSpec, Title: "there is no document in what was submitted", Next: "see examples/orders.yaml"}
+	}
+	var out []submission
+	var refused []stacks.Diagnostic
+	for _, l := range loaded {
+		s, ds, err := c.compare(ctx, l)
+		if err != nil {
+			return nil, nil, err
+		}
+		ds = l.Locate(ds)
+		if stacks.HasErrors(ds) {
+			refused = append(refused, ds...)
+			continue
+		}
+		found = append(found, ds...)
+		out = append(out, s)
+	}
+	if len(refused) > 0 {
+		return nil, nil, &Problem{Code: CodeRefused, Title: "this change is refused; nothing was touched", Diagnostics: refused}
+	}
+	return out, found, nil
+}
+
+func invalid(ds []stacks.Diagnostic) *Problem {
+	n := len(slices.DeleteFunc(slices.Clone(ds), func(d stacks.Diagnostic) bool { return d.Severity != stacks.SeverityError }))
+	title := "the spec has an error; nothing was touched"
+	if n > 1 {
+		title = fmt.Sprintf("the spec has %d errors; nothing was touched", n)
+	}
+	return &Problem{Code: CodeInvalidSpec, Title: title, Diagnostics: ds}
+}
+
+// compare makes a document's effective spec and holds it against the database's newest one.
+func (c *Client) compare(ctx context.Context, l stacks.Loaded) (submission, []stacks.Diagnostic, error) {
+	s := submission{loaded: l}
+	spec := l.Spec
+	var old *stacks.Database
+	db, err := c.catalog.Database(ctx, spec.Metadata.Namespace, spec.Metadata.Name)
+	switch {
+	case err == nil:
+		rev, err := c.catalog.Revision(ctx, db.Incarnation, 0)
+		if err != nil {
+			return s, nil, c.problem(err, "revision of "+spec.Metadata.Name)
+		}
+		old, s.expect = &rev.Effective, db.Revision
+		spec = stacks.Inherit(rev.Effective, spec)
+	case !errors.Is(err, catalog.ErrNotFound):
+		return s, nil, err
+	}
+	if s.effective, err = stacks.Default(ctx, spec, c.registry); err != nil {
+		return s, nil, fmt.Errorf("defaults of %s: %w", spec.Metadata.Name, err)
+	}
+	if old == nil {
+		return s, nil, nil
+	}
+	return s, stacks.CheckChange(*old, s.effective), nil
+}
+
+// Render returns the stacks that the documents' regions would have, with placeholder placements where there are none; it stores nothing.
+func (c *Client) Render(ctx context.Context, in SubmitRequest) ([]stacks.Stack, error) {
+	prepared, _, err := c.prepare(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	var out []stacks.Stack
+	for _, s := range prepared {
+		incarnation := "unsaved"
+		if db, err := c.catalog.Database(ctx, s.effective.Metadata.Namespace, s.effective.Metadata.Name); err == nil {
+			incarnation = db.Incarnation
+		}
+		for _, region := range s.effective.Spec.Regions {
+			stack, err := c.renderRegion(ctx, s.effective, region, incarnation)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, stack)
+		}
+	}
+	return out, nil
+}
+
+func (c *Client) renderRegion(ctx context.Context, db stacks.Database, region stacks.Region, incarnation string) (stacks.Stack, error) {
+	provider, err := c.registry.Provider(region.Provider)
+	if err != nil {
+		return stacks.Stack{}, err
+	}
+	in := providers.ModuleInput{
+		Stack:    stacks.StackID{Namespace: db.Metadata.Namespace, Name: db.Metadata.Name, Incarnation: incarnation, Region: region.Name},
+		Database: db, Region: region,
+	}
+	in.Placement, err = c.catalog.Placement(ctx, in.Stack)
+	if isNotFound(err) {
+		var placer providers.Placer
+		if placer, err = providers.As[providers.Placer](provider); err == nil {
+			in.Placement, err = placer.Place(ctx, providers.PlaceInput{Stack: in.Stack})
+		} else if errors.Is(err, errors.ErrUnsupported) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return stacks.Stack{}, fmt.Errorf("placement of %s: %w", in.Stack, err)
+	}
+	caller, err := providers.As[providers.ModuleCaller](provider)
+	if err != nil {
+		return stacks.Stack{}, err
+	}
+	call, err := caller.ModuleCall(in)
+	if err != nil {
+		return stacks.Stack{}, fmt.Errorf("module of %s: %w", in.Stack, err)
+	}
+	return stacks.Render(in.Stack, call)
+}

@@ -1,0 +1,85 @@
+package orchestrator
+
+import (
+	"fmt"
+	"sync"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+
+	"meridian/orchestrator/activities"
+	"meridian/orchestrator/workflows"
+)
+
+// Workers run workflows and activities in this process: one worker for workflows and light steps, and one per location for terraform.
+type Workers struct {
+	temporal     client.Client
+	installation string
+	activities   *activities.Activities
+	interceptors []interceptor.WorkerInterceptor
+
+	mu        sync.Mutex
+	stopped   bool
+	main      worker.Worker
+	locations map[string]worker.Worker
+}
+
+// Attached activities cost nothing but a poll: what limits terraform is the runner's launch tokens, not the number of activities.
+const attachedActivities = 200
+
+// lightActivities bounds how many databases are asked at once.
+const lightActivities = 100
+
+// StartWorkers registers everything that runs, starts the main worker, and leaves the locations to EnsureLocation. Interceptors come
+// after the one that keeps error texts out of histories.
+func StartWorkers(c client.Client, installation string, a *activities.Activities, interceptors ...interceptor.WorkerInterceptor) (*Workers, error) {
+	w := &Workers{
+		temporal: c, installation: installation, activities: a, locations: map[string]worker.Worker{},
+		interceptors: append([]interceptor.WorkerInterceptor{a.Interceptor()}, interceptors...),
+	}
+	w.main = worker.New(c, workflows.Queue(installation), worker.Options{
+		MaxConcurrentActivityExecutionSize: lightActivities,
+		Interceptors:                       w.interceptors,
+	})
+	workflows.Register(w.main)
+	a.Register(w.main, false)
+	if err := w.main.Start(); err != nil {
+		return nil, fmt.Errorf("starting the worker: %w", err)
+	}
+	return w, nil
+}
+
+// EnsureLocation starts the worker of a location's terraform steps, once.
+func (w *Workers) EnsureLocation(location string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.stopped || w.locations[location] != nil {
+		return nil
+	}
+	tw := worker.New(w.temporal, workflows.TerraformQueue(w.installation, location), worker.Options{
+		DisableWorkflowWorker:              true,
+		MaxConcurrentActivityExecutionSize: attachedActivities,
+		Interceptors:                       w.interceptors,
+	})
+	w.activities.Register(tw, true)
+	if err := tw.Start(); err != nil {
+		return fmt.Errorf("starting the worker of location %s: %w", location, err)
+	}
+	w.locations[location] = tw
+	return nil
+}
+
+// Stop stops polling and detaches what is attached; runners go on.
+func (w *Workers) Stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stopped = true
+	var wg sync.WaitGroup
+	for _, l := range w.locations {
+		wg.Add(1)
+		go func() { defer wg.Done(); l.Stop() }()
+	}
+	w.main.Stop()
+	wg.Wait()
+}

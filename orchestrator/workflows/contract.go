@@ -1,0 +1,90 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"meridian/stacks"
+)
+
+// The names of the workflows, as they stand in histories. A shipped name never changes.
+const (
+	NameDatabase        = "Database"
+	NameApplyRun        = "ApplyRun"
+	NameDestroyRun      = "DestroyRun"
+	NameCheckRun        = "CheckRun"
+	NameProvisionRegion = "ProvisionRegion"
+)
+
+// SignalWake tells a database's funnel that its rows may have moved. It carries nothing.
+const SignalWake = "wake"
+
+// The search attributes (Keyword) that every execution starts with.
+var (
+	AttrNamespace = temporal.NewSearchAttributeKeyKeyword("MeridianNamespace")
+	AttrDatabase  = temporal.NewSearchAttributeKeyKeyword("MeridianDatabase")
+	AttrRegion    = temporal.NewSearchAttributeKeyKeyword("MeridianRegion")
+	AttrRun       = temporal.NewSearchAttributeKeyKeyword("MeridianRun")
+	AttrKind      = temporal.NewSearchAttributeKeyKeyword("MeridianKind")
+	// AttrStatus is the run's phase when its workflow ended.
+	AttrStatus = temporal.NewSearchAttributeKeyKeyword("MeridianStatus")
+)
+
+// DatabaseInput starts the funnel of one database.
+type DatabaseInput struct {
+	Contract     int
+	Installation string
+	Namespace    string
+	Name         string
+	Timing       stacks.Timing
+}
+
+// RunInput starts the workflow of one run.
+type RunInput struct {
+	Contract     int
+	Installation string
+	Namespace    string
+	Name         string
+	Run          string
+	Timing       stacks.Timing
+}
+
+// RegionInput starts the provisioning of one region of a run.
+type RegionInput struct {
+	RunInput
+	Region   string
+	Location string
+	Destroy  bool
+	Changed  bool
+}
+
+// DatabaseID is the funnel's workflow ID.
+func DatabaseID(installation, namespace, name string) string {
+	return "database/" + installation + "/" + namespace + "/" + name
+}
+
+// RunID is a run's workflow ID.
+func RunID(installation, run string) string { return "run/" + installation + "/" + run }
+
+// RegionID is the workflow ID of one region of a run.
+func RegionID(installation, run, region string) string {
+	return RunID(installation, run) + "/" + region
+}
+
+// Queue is the task queue of workflows and light steps.
+func Queue(installation string) string { return "meridian/" + installation }
+
+// TerraformQueue is the task queue of terraform's steps in a location.
+func TerraformQueue(installation, location string) string {
+	return "terraform/" + installation + "/" + location
+}
+
+// Register registers all workflows on w.
+func Register(w worker.WorkflowRegistry) {
+	w.RegisterWorkflowWithOptions(Database, workflow.RegisterOptions{Name: NameDatabase})
+	w.RegisterWorkflowWithOptions(ApplyRun, workflow.RegisterOptions{Name: NameApplyRun})
+	w.RegisterWorkflowWithOptions(DestroyRun, workflow.RegisterOptions{Name: NameDestroyRun})
+	w.RegisterWorkflowWithOptions(CheckRun, workflow.RegisterOptions{Name: NameCheckRun})
+	w.RegisterWorkflowWithOptions(ProvisionRegion, workflow.RegisterOptions{Name: NameProvisionRegion})
+}

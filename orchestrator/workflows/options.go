@@ -1,0 +1,71 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"meridian/stacks"
+)
+
+// longest bounds a step that may wait for a cloud: the slowest managed databases take hours to create, never days.
+const longest = 48 * time.Hour
+
+// giveUpLink bounds how long a link may be retried before a person has to look. An initial copy that moves is not bounded by it: a copy reports pending.
+const giveUpLink = 24 * time.Hour
+
+// giveUpUnlink bounds the removal of a link: a side that is dead for longer has to be looked at.
+const giveUpUnlink = 10 * time.Minute
+
+// light is for local activities, which only touch rows: they must be done within a workflow task's patience and are tried for ever, since
+// a store that is away comes back.
+func light(ctx workflow.Context, t stacks.Timing) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: longest,
+		StartToCloseTimeout:    t.LightTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 100 * time.Millisecond, BackoffCoefficient: 2, MaximumInterval: 5 * time.Second},
+	})
+}
+
+// terraform is for steps that attach to a runner: long, heartbeating, taken up again at once when a worker goes.
+func terraform(ctx workflow.Context, in RunInput, location, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              TerraformQueue(in.Installation, location),
+		ScheduleToCloseTimeout: longest,
+		HeartbeatTimeout:       in.Timing.Heartbeat,
+		StartToCloseTimeout:    longest,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
+		WaitForCancellation:    true,
+		Summary:                summary,
+	})
+}
+
+// ready is for the readiness poll: one look per attempt, the retry policy is the poll loop. Less than 1 s behaves like 1 s.
+func ready(ctx workflow.Context, in RunInput, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		ScheduleToCloseTimeout: longest,
+		StartToCloseTimeout:    in.Timing.LightTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: in.Timing.ReadyEvery, BackoffCoefficient: 1.5, MaximumInterval: in.Timing.ReadyMaxEvery},
+		Summary:                summary,
+	})
+}
+
+// link is for making and proving links: an attempt is bounded, and the next one goes on from what is there.
+func link(ctx workflow.Context, in RunInput, giveUp time.Duration, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		ScheduleToCloseTimeout: giveUp,
+		StartToCloseTimeout:    in.Timing.LinkTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: in.Timing.ReadyEvery, BackoffCoefficient: 1.5, MaximumInterval: in.Timing.ReadyMaxEvery},
+		Summary:                summary,
+	})
+}
+
+// watch is for waiting on a run that another funnel started.
+func watch(ctx workflow.Context, t stacks.Timing) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		ScheduleToCloseTimeout: longest, StartToCloseTimeout: longest, HeartbeatTimeout: t.Heartbeat,
+		RetryPolicy: &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1, MaximumInterval: time.Second},
+		Summary:     "another execution works on this run: wait for its row",
+	})
+}

@@ -1,0 +1,179 @@
+package workflows
+
+import (
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/workflow"
+
+	"meridian/orchestrator/activities"
+	"meridian/stacks"
+)
+
+// ApplyRun brings a database to its revision: all regions plan, one yes for the whole, then the regions apply in parallel and the links
+// are made and proven. It goes on from the phase in the run's row, and ends where a yes is needed that is not there.
+func ApplyRun(ctx workflow.Context, in RunInput) error { return setup(in).run(ctx) }
+
+// DestroyRun removes a database: all regions plan their destruction, one yes for exactly that, then links go first, stacks next, rows last.
+func DestroyRun(ctx workflow.Context, in RunInput) error { return setup(in).run(ctx) }
+
+// CheckRun plans all regions in scratch copies and changes nothing.
+func CheckRun(ctx workflow.Context, in RunInput) error {
+	r := setup(in)
+	r.planner = activities.NameCheckStack
+	return r.run(ctx)
+}
+
+// run is one execution of a run's workflow.
+type run struct {
+	in      RunInput
+	planner string
+}
+
+func setup(in RunInput) *run { return &run{in: in, planner: activities.NamePlanStack} }
+
+// run is the story: ask the rows where the run stands, do what that phase needs, tell the rows, until there is nothing to do.
+func (r *run) run(ctx workflow.Context) error {
+	var done stacks.Phase
+	for {
+		step, err := r.step(ctx, done)
+		if err != nil {
+			return err
+		}
+		workflow.SetCurrentDetails(ctx, "run "+r.in.Run+": "+string(step.Phase))
+		switch step.Phase {
+		case stacks.PhasePlanning:
+			r.plan(ctx, step.Regions)
+		case stacks.PhaseUnlinking:
+			r.unlink(ctx, step.Links)
+		case stacks.PhaseApplying:
+			r.provision(ctx, step.Regions)
+		case stacks.PhaseLinking:
+			r.link(ctx, step.Links)
+		default: // awaiting a yes, or ended
+			return workflow.UpsertTypedSearchAttributes(ctx, AttrStatus.ValueSet(string(step.Phase)))
+		}
+		if ctx.Err() != nil { // an operator cancelled this workflow
+			return r.end(ctx)
+		}
+		done = step.Phase
+	}
+}
+
+func (r *run) step(ctx workflow.Context, done stacks.Phase) (activities.StepResult, error) {
+	var out activities.StepResult
+	err := workflow.ExecuteLocalActivity(light(ctx, r.in.Timing), activities.NameStep, activities.StepInput{
+		Contract: activities.ContractVersion, Run: r.in.Run, Done: done,
+	}).Get(ctx, &out)
+	return out, err
+}
+
+// end writes into the row that this workflow was cancelled from outside.
+func (r *run) end(ctx workflow.Context) error {
+	cause := ctx.Err()
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	err := workflow.ExecuteLocalActivity(light(ctx, r.in.Timing), activities.NameEndRun, activities.EndRunInput{
+		Contract: activities.ContractVersion, Run: r.in.Run, Reason: "WorkflowCancelled",
+	}).Get(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return cause
+}
+
+// plan plans all regions in parallel.
+func (r *run) plan(ctx workflow.Context, regions []activities.RegionWork) {
+	inParallel(ctx, len(regions), func(ctx workflow.Context, i int) {
+		w := regions[i]
+		err := workflow.ExecuteActivity(terraform(ctx, r.in, w.Location, "plan "+w.Region), r.planner, r.region(w.Region)).Get(ctx, nil)
+		if err != nil {
+			r.failRegion(ctx, w.Region)
+		}
+	})
+}
+
+// provision applies all regions in parallel, each in a child of its own; one that fails does not stop the others.
+func (r *run) provision(ctx workflow.Context, regions []activities.RegionWork) {
+	inParallel(ctx, len(regions), func(ctx workflow.Context, i int) {
+		w := regions[i]
+		attributes := runAttributes(r.in, NameProvisionRegion)
+		child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+			WorkflowID:            RegionID(r.in.Installation, r.in.Run, w.Region),
+			WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+			// A region ends with its run: its terraform goes on without it and is found again by the next one.
+			ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_TERMINATE,
+			WorkflowTaskTimeout:   r.in.Timing.WorkflowTaskTimeout,
+			StaticSummary:         "region " + w.Region,
+			TypedSearchAttributes: withRegion(attributes, w.Region),
+			WaitForCancellation:   true,
+		})
+		err := workflow.ExecuteChildWorkflow(child, NameProvisionRegion, RegionInput{
+			RunInput: r.in, Region: w.Region, Location: w.Location, Destroy: w.Destroy, Changed: w.Changed,
+		}).Get(child, nil)
+		if err != nil {
+			r.failRegion(ctx, w.Region)
+		}
+	})
+}
+
+// link makes and proves links, in parallel.
+func (r *run) link(ctx workflow.Context, links []string) {
+	inParallel(ctx, len(links), func(ctx workflow.Context, i int) {
+		in := r.linkInput(links[i])
+		var made activities.RegionResult
+		err := workflow.ExecuteActivity(link(ctx, r.in, giveUpLink, "make link "+links[i]), activities.NameEnsureLink, in).Get(ctx, &made)
+		if err == nil && made.Go {
+			err = workflow.ExecuteActivity(link(ctx, r.in, giveUpLink, "prove link "+links[i]), activities.NameCheckLink, in).Get(ctx, nil)
+		}
+		if err != nil {
+			r.failLink(ctx, in)
+		}
+	})
+}
+
+// unlink removes links, in parallel.
+func (r *run) unlink(ctx workflow.Context, links []string) {
+	inParallel(ctx, len(links), func(ctx workflow.Context, i int) {
+		in := r.linkInput(links[i])
+		err := workflow.ExecuteActivity(link(ctx, r.in, giveUpUnlink, "remove link "+links[i]), activities.NameRemoveLink, in).Get(ctx, nil)
+		if err != nil {
+			r.failLink(ctx, in)
+		}
+	})
+}
+
+// failRegion writes into the row that a region's step gave up; the row keeps what it says if it has already ended.
+func (r *run) failRegion(ctx workflow.Context, region string) {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	err := workflow.ExecuteLocalActivity(light(ctx, r.in.Timing), activities.NameFailRegion, r.region(region)).Get(ctx, nil)
+	if err != nil {
+		workflow.GetLogger(ctx).Error("region not marked failed", "region", region, "error", err)
+	}
+}
+
+func (r *run) failLink(ctx workflow.Context, in activities.LinkInput) {
+	ctx, _ = workflow.NewDisconnectedContext(ctx)
+	err := workflow.ExecuteLocalActivity(light(ctx, r.in.Timing), activities.NameFailLink, in).Get(ctx, nil)
+	if err != nil {
+		workflow.GetLogger(ctx).Error("link not marked failed", "link", in.Link, "error", err)
+	}
+}
+
+func (r *run) region(name string) activities.RegionInput {
+	return activities.RegionInput{Contract: activities.ContractVersion, Run: r.in.Run, Region: name}
+}
+
+func (r *run) linkInput(name string) activities.LinkInput {
+	return activities.LinkInput{Contract: activities.ContractVersion, Run: r.in.Run, Link: name}
+}
+
+// inParallel runs f for 0..n-1 at once and waits for all.
+func inParallel(ctx workflow.Context, n int, f func(ctx workflow.Context, i int)) {
+	wg := workflow.NewWaitGroup(ctx)
+	for i := range n {
+		wg.Add(1)
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer wg.Done()
+			f(ctx, i)
+		})
+	}
+	wg.Wait(ctx)
+}
