@@ -19,6 +19,9 @@ const (
 	clusterName     = "active"
 	storeName       = "sqlite"
 	frontendService = primitives.FrontendService
+
+	// queueWorkers work off each of the server's task queues (transfer, timer, visibility).
+	queueWorkers = 64
 )
 
 // services are all that run. The internal frontend is for the server's own workers, who have no key: it and the other inner
@@ -53,6 +56,13 @@ var dynamicSettings = dynamicconfig.StaticClient{
 	dynamicconfig.TaskQueueScannerEnabled.Key():       false,
 	dynamicconfig.HistoryScannerEnabled.Key():         false,
 	dynamicconfig.EnableParentClosePolicyWorker.Key(): false,
+	// The defaults of 128 to 512 idle goroutines each are for a shard's worth of a cluster; one SQLite writer feeds far fewer.
+	dynamicconfig.TimerProcessorSchedulerWorkerCount.Key():                  queueWorkers,
+	dynamicconfig.TransferProcessorSchedulerWorkerCount.Key():               queueWorkers,
+	dynamicconfig.VisibilityProcessorSchedulerWorkerCount.Key():             queueWorkers,
+	dynamicconfig.ArchivalProcessorSchedulerWorkerCount.Key():               queueWorkers,
+	dynamicconfig.ReplicationProcessorSchedulerWorkerCount.Key():            1,
+	dynamicconfig.ReplicationLowPriorityProcessorSchedulerWorkerCount.Key(): 1,
 }
 
 // serverConfig describes one node on one SQLite database.
