@@ -69,10 +69,7 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 	defer slot.close()
 	res = journal.Result{Serial: p.state.Serial, Launches: 1, StartedAt: time.Now().UTC()}
 	if err := stage(dir, p); err != nil {
-		if r := new(refusal); errors.As(err, &r) {
-			return res, r
-		}
-		return res, refuse(RuleStage, "The work directory could not be made", err.Error(), "see that the data directory has space")
+		return res, stageRefusal(err)
 	}
 	outputPath := filepath.Join(filepath.Dir(dir), filepath.Base(dir)+".ndjson")
 	exit, err := runPlan(ctx, p, dir, outputPath)

@@ -17,7 +17,9 @@ const (
 	// pluginGrace lets plugins end by themselves after a terraform that ended by itself.
 	pluginGrace = 100 * time.Millisecond
 	// heldLimit is how long a stack's lock may stay held by something that is not of terraform's group before it is named.
-	heldLimit = 2 * time.Second
+	heldLimit = time.Second
+	// finishTimeout bounds one try to finish: an artifact of many MiB takes longer than a shipment.
+	finishTimeout = 10 * time.Second
 	// storeRetry is the pause between tries to reach a store that is away.
 	storeRetry = 200 * time.Millisecond
 )
@@ -92,7 +94,7 @@ func (r *run) emptied() bool {
 func (r *run) finish(ctx context.Context, result journal.Result, artifact *journal.Artifact) error {
 	until := time.Now().Add(r.parkAfter())
 	for {
-		err := r.tryFinish(ctx, result, artifact)
+		err := r.tryFinish(ctx, min(finishTimeout, max(time.Until(until), shipTimeout)), result, artifact)
 		switch {
 		case err == nil, errors.Is(err, journal.ErrHasResult):
 			return nil
@@ -108,8 +110,8 @@ func (r *run) finish(ctx context.Context, result journal.Result, artifact *journ
 	}
 }
 
-func (r *run) tryFinish(ctx context.Context, result journal.Result, artifact *journal.Artifact) error {
-	ctx, stop := context.WithTimeout(ctx, 5*shipTimeout)
+func (r *run) tryFinish(ctx context.Context, limit time.Duration, result journal.Result, artifact *journal.Artifact) error {
+	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	if err := r.ship(ctx, true); err != nil {
 		return err

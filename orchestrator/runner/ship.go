@@ -66,7 +66,8 @@ func (r *run) shipTick(ctx context.Context, beat bool) (desired string, err erro
 // line without an end too.
 func (r *run) ship(ctx context.Context, rest bool) error {
 	for {
-		if len(r.pending) == 0 {
+		fresh := len(r.pending) == 0
+		if fresh {
 			lines, err := r.tail.next(rest)
 			if err != nil {
 				return err
@@ -92,8 +93,8 @@ func (r *run) ship(ctx context.Context, rest bool) error {
 		if batch.State != nil {
 			r.shipped = batch.State.Serial
 		}
-		if r.tail.eof {
-			return nil
+		if fresh && r.tail.eof {
+			return nil // what was kept from an earlier try says nothing about the end of the file
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
 	"meridian/persistence/store"
+	"meridian/stacks"
 	"meridian/stacks/terraform"
 )
 
@@ -66,7 +67,7 @@ func (w *worker) runStepOnce(ctx context.Context, o stepOptions) error {
 		return err
 	}
 	if stackLock == nil {
-		r := &refusal{outcome: journal.OutcomeFailed, diag: heldDiagnostic("error", foreign)}
+		r := &refusal{outcome: journal.OutcomeFailed, diag: heldDiagnostic(stacks.SeverityError, foreign)}
 		return w.finishRefused(ctx, step, o.attempt, r)
 	}
 	held := stackLock
@@ -110,8 +111,8 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	}
 	w.log.Info("took the fence", "fence", fence.Number, "state", p.state.Serial)
 	att := attemptOf(w, p, attemptID, fence)
-	if err := w.begin(ctx, p, &att); err != nil {
-		return err
+	if r := w.begin(p, &att); r != nil {
+		return w.giveUp(ctx, att, r)
 	}
 	r := w.newRun(att, step)
 	defer r.tail.close()
@@ -134,7 +135,7 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 }
 
 // begin writes the attempt down and stages it; what goes wrong here ends the step.
-func (w *worker) begin(ctx context.Context, p *prepared, att *attempt) error {
+func (w *worker) begin(p *prepared, att *attempt) *refusal {
 	att.StartedAt = time.Now().UTC()
 	err := spool{w.site.SpoolDir(att.Stack)}.begin(*att)
 	if err == nil {
@@ -143,11 +144,16 @@ func (w *worker) begin(ctx context.Context, p *prepared, att *attempt) error {
 	if err == nil {
 		return nil
 	}
-	r := new(refusal)
-	if !errors.As(err, &r) {
-		r = refuse(RuleStage, "The work directory could not be made", err.Error(), "see that the data directory can be written and has space, then try again")
+	return stageRefusal(err)
+}
+
+// stageRefusal is what ends a step whose work directory could not be made.
+func stageRefusal(err error) *refusal {
+	if r := new(refusal); errors.As(err, &r) {
+		return r
 	}
-	return w.giveUp(ctx, *att, r)
+	return refuse(RuleStage, "The work directory could not be made", err.Error(),
+		"see that the data directory can be written and has space, then try again")
 }
 
 // takeFence takes the next fence; an apply must pass the catalog's gate in the same transaction.
@@ -226,7 +232,6 @@ func (w *worker) finishWith(ctx context.Context, step journal.Step, fence journa
 		return err
 	}
 	w.log.Info("step refused", "rule", r.diag.Rule, "summary", r.diag.Summary)
-	r.diag.Severity = "error"
 	res := journal.Result{
 		Step: step.ID, Outcome: r.outcome, ExitCode: -1, Serial: head.Serial, Retryable: r.retryable, StartedAt: now, FinishedAt: now,
 	}
