@@ -11,11 +11,8 @@ import (
 	"meridian/providers/local/plugin"
 )
 
-// version is set by the linker.
-var version = "dev"
-
 func main() {
-	err := providerserver.Serve(context.Background(), plugin.New(version), providerserver.ServeOpts{Address: plugin.Address, ProtocolVersion: 6})
+	err := providerserver.Serve(context.Background(), plugin.New(), providerserver.ServeOpts{Address: plugin.Address, ProtocolVersion: 6})
 	if err != nil {
 		slog.Error("serve", "error", err)
 		os.Exit(1)

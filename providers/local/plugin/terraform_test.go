@@ -26,7 +26,7 @@ const password = "Kor3an-g1nger-9lamp"
 // TestMain lets terraform start the test binary itself as the plugin: no build, the very code under test.
 func TestMain(m *testing.M) {
 	if os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "" {
-		err := providerserver.Serve(context.Background(), plugin.New("test"), providerserver.ServeOpts{Address: plugin.Address, ProtocolVersion: 6})
+		err := providerserver.Serve(context.Background(), plugin.New(), providerserver.ServeOpts{Address: plugin.Address, ProtocolVersion: 6})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

@@ -102,7 +102,7 @@ func candidateDirs(ctx context.Context) []string {
 		dirs = append(dirs, glob(pattern)...)
 	}
 	if p, err := exec.LookPath("postgres"); err == nil {
-		if real, err := filepath.EvalSymlinks(p); err == nil {
+		if real, err := filepath.EvalSymlinks(p); err == nil { // of the program itself, not of its directory
 			dirs = append(dirs, filepath.Dir(real))
 		}
 	}
@@ -117,6 +117,9 @@ func candidateDirs(ctx context.Context) []string {
 	}
 	out := dirs[:0]
 	for _, d := range dirs {
+		if real, err := filepath.EvalSymlinks(d); err == nil {
+			d = real
+		}
 		if filepath.IsAbs(d) && !slices.Contains(out, d) {
 			out = append(out, d)
 		}
