@@ -9,7 +9,8 @@ import (
 	"meridian/orchestrator"
 )
 
-type databasePath struct {
+// DatabasePath names a database in a path. It is exported because huma passes by embedded fields that are not.
+type DatabasePath struct {
 	Namespace string `path:"namespace" maxLength:"63"`
 	Name      string `path:"name" maxLength:"63"`
 }
@@ -38,7 +39,7 @@ func (s *server) addDatabases(routes huma.API) {
 
 	handle(s, routes, huma.Operation{
 		OperationID: "get-database", Method: http.MethodGet, Path: "/databases/{namespace}/{name}", Summary: "Describe a database",
-	}, func(ctx context.Context, in *databasePath) (*answer[orchestrator.DatabaseView], error) {
+	}, func(ctx context.Context, in *DatabasePath) (*answer[orchestrator.DatabaseView], error) {
 		return reply(s.Service.Database(ctx, in.Namespace, in.Name))
 	})
 
@@ -46,7 +47,7 @@ func (s *server) addDatabases(routes huma.API) {
 		OperationID: "destroy-database", Method: http.MethodPost, Path: "/databases/{namespace}/{name}/destroy",
 		Summary: "Submit a destroy run", DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct {
-		databasePath
+		DatabasePath
 		Body *actorBody
 	}) (*answer[orchestrator.RunView], error) {
 		return reply(s.Service.Destroy(ctx, in.Namespace, in.Name, in.Body.actor()))
@@ -56,7 +57,7 @@ func (s *server) addDatabases(routes huma.API) {
 		OperationID: "connect-database", Method: http.MethodPost, Path: "/databases/{namespace}/{name}/connect",
 		Summary: "Say how to connect to a region",
 	}, func(ctx context.Context, in *struct {
-		databasePath
+		DatabasePath
 		Body *connectBody
 	}) (*answer[orchestrator.ConnectView], error) {
 		b := in.Body

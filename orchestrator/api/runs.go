@@ -9,7 +9,8 @@ import (
 	"meridian/orchestrator"
 )
 
-type runPath struct {
+// RunPath names a run in a path. It is exported because huma passes by embedded fields that are not.
+type RunPath struct {
 	Run string `path:"run" maxLength:"128"`
 }
 
@@ -31,14 +32,14 @@ func (s *server) addRuns(routes huma.API) {
 
 	handle(s, routes, huma.Operation{
 		OperationID: "get-run", Method: http.MethodGet, Path: "/runs/{run}", Summary: "Show a run with its progress and plan",
-	}, func(ctx context.Context, in *runPath) (*answer[orchestrator.RunView], error) {
+	}, func(ctx context.Context, in *RunPath) (*answer[orchestrator.RunView], error) {
 		return reply(s.Service.Run(ctx, in.Run))
 	})
 
 	handle(s, routes, huma.Operation{
 		OperationID: "approve-run", Method: http.MethodPost, Path: "/runs/{run}/approve", Summary: "Approve exactly one plan",
 	}, func(ctx context.Context, in *struct {
-		runPath
+		RunPath
 		Body approveBody
 	}) (*answer[orchestrator.RunView], error) {
 		return reply(s.Service.Approve(ctx, in.Run, in.Body.Plan, actorName(in.Body.Actor)))
@@ -48,7 +49,7 @@ func (s *server) addRuns(routes huma.API) {
 		OperationID: "cancel-run", Method: http.MethodPost, Path: "/runs/{run}/cancel", Summary: "Ask a run to stop",
 		DefaultStatus: http.StatusAccepted,
 	}, func(ctx context.Context, in *struct {
-		runPath
+		RunPath
 		Body *actorBody
 	}) (*answer[orchestrator.RunView], error) {
 		return reply(s.Service.Cancel(ctx, in.Run, in.Body.actor()))
@@ -57,7 +58,7 @@ func (s *server) addRuns(routes huma.API) {
 	handle(s, routes, huma.Operation{
 		OperationID: "list-run-logs", Method: http.MethodGet, Path: "/runs/{run}/logs", Summary: "List a run's log lines",
 	}, func(ctx context.Context, in *struct {
-		runPath
+		RunPath
 		After int64 `query:"after" minimum:"0" doc:"Only lines with a greater sequence."`
 		Limit int   `query:"limit" minimum:"1" maximum:"5000" default:"1000"`
 	}) (*answer[[]orchestrator.LogLine], error) {

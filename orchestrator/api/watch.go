@@ -29,7 +29,7 @@ func (s *server) addWatch(routes huma.API) {
 			Description: "The run, now and whenever it changes", Content: map[string]*huma.MediaType{"text/event-stream": {Schema: view}},
 		}},
 	}
-	huma.Register(routes, op, func(ctx context.Context, in *runPath) (*huma.StreamResponse, error) {
+	huma.Register(routes, op, func(ctx context.Context, in *RunPath) (*huma.StreamResponse, error) {
 		watching, cancel := context.WithCancel(ctx)
 		views, err := s.Service.WatchRun(watching, in.Run)
 		if err != nil {
