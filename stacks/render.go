@@ -25,8 +25,11 @@ var (
 	secretName     = regexp.MustCompile(`^[A-Za-z0-9._/-]+$`)
 )
 
-// metaArguments are what Terraform itself reads in a module, provider or variable; no input may have their names.
-var metaArguments = []string{"source", "version", "count", "for_each", "depends_on", "providers", "lifecycle", "locals", "alias", "ephemeral", "sensitive"}
+// Words that Terraform itself reads in a module call or keeps from variables, and in a provider's configuration.
+var (
+	moduleWords   = []string{"source", "version", "count", "for_each", "depends_on", "providers", "lifecycle", "locals"}
+	providerWords = []string{"alias", "version"}
+)
 
 // Render turns what a provider wants in a region's stack into the files of its root module. It is pure: the same input gives the same
 // bytes. Values are written as HCL literals, never as text, so that nothing in a spec can become an expression.
@@ -72,9 +75,9 @@ func checkCall(id StackID, call ModuleCall) error {
 	if !incarnation.MatchString(id.Incarnation) {
 		return fmt.Errorf("%q is no incarnation", id.Incarnation)
 	}
-	for _, name := range slices.Concat(sortedKeys(call.Inputs), sortedKeys(call.Secrets), call.Outputs) {
-		if !hclsyntax.ValidIdentifier(name) || slices.Contains(metaArguments, name) {
-			return fmt.Errorf("%q cannot name an input or output", name)
+	for _, name := range slices.Concat(sortedKeys(call.Inputs), sortedKeys(call.Secrets)) {
+		if !hclsyntax.ValidIdentifier(name) || slices.Contains(moduleWords, name) {
+			return fmt.Errorf("%q cannot name an input", name)
 		}
 	}
 	for name, secret := range call.Secrets {
@@ -87,8 +90,8 @@ func checkCall(id StackID, call ModuleCall) error {
 	}
 	seen := map[string]bool{}
 	for _, name := range call.Outputs {
-		if seen[name] {
-			return fmt.Errorf("output %q is exported twice", name)
+		if !hclsyntax.ValidIdentifier(name) || seen[name] {
+			return fmt.Errorf("output %q: the name is not unique or no identifier", name)
 		}
 		seen[name] = true
 	}
@@ -102,7 +105,7 @@ func checkCall(id StackID, call ModuleCall) error {
 			return fmt.Errorf("provider %q: want a source and an exact version, not %q and %q", p.LocalName, p.Source, p.Version)
 		}
 		for name := range p.Config {
-			if !hclsyntax.ValidIdentifier(name) || slices.Contains(metaArguments, name) {
+			if !hclsyntax.ValidIdentifier(name) || slices.Contains(providerWords, name) {
 				return fmt.Errorf("provider %q: %q cannot name an argument", p.LocalName, name)
 			}
 		}
