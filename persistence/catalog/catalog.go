@@ -93,6 +93,7 @@ func (c *Catalog) Reseal(ctx context.Context) error {
 		{"secrets", []string{"incarnation", "name"}},
 		{"endpoints", []string{"stack"}},
 		{"links", []string{"incarnation", "name"}},
+		{"run_log", []string{"run", "seq"}},
 	} {
 		err := c.st.RewriteSealed(ctx, t.table, t.key, c.keys.Prefix(), func(key []string, sealed []byte) ([]byte, error) {
 			row := rowContext(t.table, key...)
