@@ -55,11 +55,11 @@ func (r *run) conclude(ctx context.Context) (*lock, []procStat, error) {
 		stackLock.close()
 		return nil, nil, err
 	}
-	destroyed := stackLock != nil && r.step.Kind == journal.StepApply && result.Outcome == journal.OutcomeApplied && r.emptied()
-	if err := r.clean(r.att.Stack, destroyed); err != nil {
+	if err := r.clean(r.att.Stack); err != nil {
 		r.log.Error("clean", "error", err)
 	}
-	r.log.Info("step finished", "step", r.att.Step, "outcome", result.Outcome, "exit", result.ExitCode, "serial", result.Serial)
+	r.worker.emptied = r.att.Kind == journal.StepApply && result.Outcome == journal.OutcomeApplied && r.emptied()
+	r.log.Info("step finished", "finished", r.att.Step, "outcome", result.Outcome, "exit", result.ExitCode, "serial", result.Serial)
 	return stackLock, foreign, nil
 }
 

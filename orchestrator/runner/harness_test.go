@@ -29,7 +29,7 @@ import (
 
 // TestMain lets the test's binary be the runner and the shim: they run their own executable.
 func TestMain(m *testing.M) {
-	verbs := []string{terraform.VerbFind, terraform.VerbTemplate, terraform.VerbShow, terraform.VerbStep, terraform.VerbShim}
+	verbs := []string{terraform.VerbFind, terraform.VerbTemplate, terraform.VerbShow, terraform.VerbStep, terraform.VerbShim, runner.VerbSweep}
 	if len(os.Args) > 1 && slices.Contains(verbs, os.Args[1]) {
 		os.Exit(runner.Main(os.Args[1:], os.Stdout, os.Stderr))
 	}
@@ -365,7 +365,7 @@ func (w *world) until(what string, f func() bool) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("waited in vain until %s\n%s", what, w.log())
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 }
 

@@ -335,7 +335,7 @@ func TestSeededKills(t *testing.T) {
 			s := w.items(12, 40*time.Millisecond)
 			step := w.applyStep(s, w.plan(s))
 			cmd := w.spawn("step", "--step", step)
-			time.Sleep(after) // the moment of the kill is the test's input
+			<-time.After(after) // the moment of the kill is the test's input
 			for _, role := range who {
 				w.kill(role, syscall.SIGKILL)
 			}

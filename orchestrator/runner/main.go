@@ -24,6 +24,7 @@ const usage = `meridian-runner is started by Meridian; it runs one step of terra
   meridian-runner find     --data DIR
   meridian-runner template --data DIR --step STEP
   meridian-runner show     --data DIR --artifact ID
+  meridian-runner sweep    --data DIR
   meridian-runner step     --data DIR --step STEP [--attempt ID] [--adopt]
 `
 
@@ -73,7 +74,7 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 	fs.SetOutput(logs)
 	fs.StringVar(&data, "data", "", "data directory of the Meridian")
 	switch verb {
-	case terraform.VerbFind:
+	case terraform.VerbFind, VerbSweep:
 	case terraform.VerbTemplate:
 		fs.StringVar(&o.step, "step", "", "ID of the step")
 	case terraform.VerbShow:
@@ -83,7 +84,7 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 		fs.StringVar(&o.attempt, "attempt", uuid.NewString(), "ID of the attempt")
 		fs.BoolVar(&o.adopt, "adopt", false, "only settle what the stack's last attempt left")
 	default:
-		return o, fmt.Errorf("unknown verb %q: want find, template, show or step", verb)
+		return o, fmt.Errorf("unknown verb %q: want find, template, show, sweep or step", verb)
 	}
 	if err := fs.Parse(args); err != nil {
 		return o, err

@@ -119,7 +119,7 @@ func (r *run) discard(ctx context.Context) (*lock, []procStat, error) {
 	if l == nil {
 		foreign = holders(r.family.lock)
 	}
-	if err := r.clean(r.att.Stack, false); err != nil {
+	if err := r.clean(r.att.Stack); err != nil {
 		l.close()
 		return nil, nil, err
 	}

@@ -25,10 +25,11 @@ func (r *run) watchState(ctx context.Context) {
 		err = watcher.Add(dir)
 	}
 	var seen <-chan fsnotify.Event
+	var lost <-chan error
 	if err != nil {
 		r.log.Warn("watch the state by polling", "error", err)
 	} else {
-		seen = watcher.Events
+		seen, lost = watcher.Events, watcher.Errors
 	}
 	var due <-chan time.Time
 	arm := func() {
@@ -46,6 +47,14 @@ func (r *run) watchState(ctx context.Context) {
 				seen = nil
 			}
 			if ok && e.Name == path {
+				arm()
+			}
+		case err, ok := <-lost:
+			if !ok {
+				lost = nil
+			}
+			if ok { // events were dropped: look anyway
+				r.log.Warn("watch the state", "error", err)
 				arm()
 			}
 		case <-due:

@@ -104,9 +104,8 @@ func isStateFile(rel string) bool {
 		(strings.HasPrefix(rel, ".terraform.tfstate") && strings.HasSuffix(rel, ".lock.info"))
 }
 
-// clean removes what an attempt had on the site, the spool last: secrets in plans and states are gone then. A stack that is destroyed
-// leaves no directory and, as this runner holds both, no lock file.
-func (w *worker) clean(id stacks.StackID, destroyed bool) error {
+// clean removes what an attempt had on the site, the spool last: secrets in plans and states are gone then.
+func (w *worker) clean(id stacks.StackID) error {
 	sp := spool{w.site.SpoolDir(id)}
 	if err := os.RemoveAll(w.site.WorkDir(id)); err != nil {
 		return fmt.Errorf("clean: %w", err)
@@ -116,15 +115,17 @@ func (w *worker) clean(id stacks.StackID, destroyed bool) error {
 	}
 	prune(w.site.WorkDir(id), 3)
 	prune(sp.dir, 3)
-	if destroyed {
-		for _, path := range []string{w.site.StackLock(id), w.site.RunnerLock(id)} {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return fmt.Errorf("clean: %w", err)
-			}
-		}
-		prune(w.site.RunnerLock(id), 2)
-	}
 	return nil
+}
+
+// forgetLocks removes the lock files of a stack whose objects are all destroyed. It is the last thing that the holder of both does.
+func (w *worker) forgetLocks(id stacks.StackID) {
+	for _, path := range []string{w.site.StackLock(id), w.site.RunnerLock(id)} {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			w.log.Warn("remove a lock's file", "error", err)
+		}
+	}
+	prune(w.site.RunnerLock(id), 2)
 }
 
 // prune removes the empty parents of a path, at most n of them; one that is not empty stays.

@@ -61,6 +61,9 @@ func (w *worker) runStepOnce(ctx context.Context, o stepOptions) error {
 	}
 	defer func() { stackLock.close() }()
 	if done, err := w.hasResult(ctx, step.ID); err != nil || done || o.adopt {
+		if err == nil && w.emptied && stackLock != nil {
+			w.forgetLocks(id)
+		}
 		return err
 	}
 	if err := w.provenOver(ctx, id); err != nil {
@@ -129,8 +132,10 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	if !launched {
 		return w.giveUp(ctx, att, refuse(RuleStart, "terraform could not be started", "its shim ended before it", "try again"))
 	}
-	again, _, err := r.conclude(ctx)
-	again.close()
+	stackLock, _, err = r.conclude(ctx)
+	if err == nil && w.emptied && stackLock != nil {
+		w.forgetLocks(att.Stack)
+	}
 	return err
 }
 
@@ -222,7 +227,7 @@ func (w *worker) giveUp(ctx context.Context, att attempt, r *refusal) error {
 	if err := w.finishWith(ctx, step, att.Fence, r); err != nil {
 		return err
 	}
-	return w.clean(att.Stack, false)
+	return w.clean(att.Stack)
 }
 
 func (w *worker) finishWith(ctx context.Context, step journal.Step, fence journal.Fence, r *refusal) error {

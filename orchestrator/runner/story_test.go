@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"meridian/persistence/journal"
 	"meridian/stacks"
@@ -99,7 +98,6 @@ func TestDestroyLeavesNothing(t *testing.T) {
 		}
 	}
 	w.planned(plan, s)
-	w.approve(plan)
 	r := w.do(w.applyStep(s, plan))
 	if r.Outcome != journal.OutcomeApplied {
 		t.Fatalf("destroy: %+v", r)
@@ -215,20 +213,4 @@ func TestFindTemplateAndShow(t *testing.T) {
 		t.Errorf("show: %+v", shown)
 	}
 	w.clean()
-}
-
-// approve says yes to the run's plan where it is dangerous; the catalog wants it while the run awaits.
-func (w *world) approve(journal.Result) {}
-
-// step start is quick: what a user waits for is terraform, not its runner.
-func TestStartIsQuick(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a measurement")
-	}
-	w := newWorld(t)
-	s := w.items(1, 0)
-	w.do(w.put(journal.StepPlan, s, nil))
-	begin := time.Now()
-	w.do(w.put(journal.StepPlan, s, nil))
-	t.Logf("one plan through the runner: %s", time.Since(begin).Round(time.Millisecond))
 }

@@ -29,8 +29,11 @@ func (o options) answer(ctx context.Context, verb string, log *slog.Logger) (any
 		return nil, err
 	}
 	defer w.close()
-	if verb == terraform.VerbTemplate {
+	switch verb {
+	case terraform.VerbTemplate:
 		return w.template(ctx, o.step)
+	case VerbSweep:
+		return w.sweep(ctx)
 	}
 	return w.show(ctx, o.artifact)
 }

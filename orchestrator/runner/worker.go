@@ -35,6 +35,9 @@ type worker struct {
 	siteID string
 	boot   string
 	me     process
+
+	// emptied says that the attempt which was concluded last left a state with nothing in it.
+	emptied bool
 }
 
 // openWorker opens the store of a site. It never makes a keyring: a runner only works for a server that has one.

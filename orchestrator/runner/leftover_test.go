@@ -1,0 +1,191 @@
+package runner_test
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"meridian/orchestrator/runner"
+	"meridian/persistence/journal"
+	"meridian/persistence/store"
+	"meridian/stacks/terraform"
+)
+
+// take takes the fence for a step, as a runner of a site that then died.
+func (w *world) take(step, site string) journal.Fence {
+	w.t.Helper()
+	ctx := context.Background()
+	var fence journal.Fence
+	check(w.t, w.store.Write(ctx, func(tx *store.Tx) (err error) {
+		fence, err = w.journal.TakeFence(ctx, tx, journal.TakeInput{Stack: w.id, Step: step, Attempt: "dead", Site: site, BootID: "some"})
+		return err
+	}))
+	return fence
+}
+
+// born makes the stack's head, and returns the ID of this site.
+func (w *world) born() string {
+	w.t.Helper()
+	w.do(w.put(journal.StepPlan, w.stack(`resource "terraform_data" "x" { inputt = 1 }`), nil))
+	data, err := os.ReadFile(filepath.Join(w.site.Root, "site"))
+	check(w.t, err)
+	return strings.TrimSpace(string(data))
+}
+
+// leave writes an attempt into the spool that never came to its shim.
+func (w *world) leave(step string, kind journal.StepKind, f journal.Fence, boot string) {
+	w.t.Helper()
+	st, _ := w.state()
+	check(w.t, os.MkdirAll(w.site.SpoolDir(w.id), 0o700))
+	data, err := json.Marshal(map[string]any{
+		"id": f.Attempt, "step": step, "kind": kind, "stack": w.id, "fence": f, "bootId": boot, "serial": st.Serial, "lineage": st.Lineage,
+	})
+	check(w.t, err)
+	check(w.t, os.WriteFile(filepath.Join(w.site.SpoolDir(w.id), "attempt.json"), data, 0o600))
+}
+
+func boot(t *testing.T) string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	check(t, err)
+	return strings.TrimSpace(string(data))
+}
+
+func TestDiedBeforeTheSpool(t *testing.T) {
+	w := newWorld(t)
+	site := w.born()
+	s := w.items(1, 0)
+	step := w.put(journal.StepPlan, s, nil)
+	w.take(step, site)
+	if r := w.do(step); r.Outcome != journal.OutcomeChanges {
+		t.Fatalf("result: %+v", r)
+	}
+	w.clean()
+}
+
+func TestDiedBeforeTheShim(t *testing.T) {
+	w := newWorld(t)
+	site := w.born()
+	step := w.put(journal.StepPlan, w.items(1, 0), nil)
+	w.leave(step, journal.StepPlan, w.take(step, site), boot(t))
+	if r := w.do(step); r.Outcome != journal.OutcomeChanges || r.Launches != 1 {
+		t.Fatalf("result: %+v", r)
+	}
+	w.clean()
+}
+
+func TestAnotherSitesAttemptIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.born()
+	step := w.put(journal.StepPlan, w.items(1, 0), nil)
+	fence := w.take(step, "elsewhere")
+	if code := w.wait(w.spawn("step", "--step", step)); code != terraform.ExitError {
+		t.Errorf("exit code %d", code)
+	}
+	head, err := w.journal.Head(context.Background(), w.id)
+	check(t, err)
+	if head.Fence != fence || head.Status != journal.HeadRunning {
+		t.Errorf("the head was taken: %+v", head)
+	}
+}
+
+func TestAnObsoleteSpoolIsDropped(t *testing.T) {
+	w := newWorld(t)
+	w.born()
+	step := w.put(journal.StepPlan, w.items(1, 0), nil)
+	w.leave(step, journal.StepPlan, journal.Fence{Epoch: 1, Number: 99, Attempt: "dead"}, boot(t))
+	if r := w.do(step); r.Outcome != journal.OutcomeChanges {
+		t.Fatalf("result: %+v", r)
+	}
+	w.clean()
+}
+
+// TestAnotherBoot: after a reboot every process of an attempt is dead, and its pids belong to others.
+func TestAnotherBoot(t *testing.T) {
+	w := newWorld(t)
+	step, _ := w.applying(3, 2*time.Second)
+	for _, role := range []string{"runner", "shim", "terraform", "other"} {
+		w.kill(role, syscall.SIGKILL)
+	}
+	w.gone("")
+	spool := w.site.SpoolDir(w.id)
+	text, err := os.ReadFile(filepath.Join(spool, "attempt.json"))
+	check(t, err)
+	check(t, os.WriteFile(filepath.Join(spool, "attempt.json"), []byte(strings.Replace(string(text), boot(t), "an earlier boot", 1)), 0o600))
+	// This test's own process has the pid that terraform had: it must not be taken for it, much less be ended.
+	me, err := os.ReadFile("/proc/self/stat")
+	check(t, err)
+	start := strings.Fields(string(me[strings.LastIndexByte(string(me), ')')+1:]))[19]
+	record := []byte(`{"pid":` + strings.Fields(string(me))[0] + `,"start":` + start + `}`)
+	check(t, os.WriteFile(filepath.Join(spool, "terraform.json"), record, 0o600))
+	if r := w.do(step); r.Outcome != journal.OutcomeInterrupted {
+		t.Fatalf("result: %+v", r)
+	}
+	w.covered(step, 3)
+	w.clean()
+}
+
+func TestSweep(t *testing.T) {
+	w := newWorld(t)
+	site := w.born()
+	done := w.put(journal.StepPlan, w.items(1, 0), nil)
+	w.do(done)
+	head, err := w.journal.Head(context.Background(), w.id)
+	check(t, err)
+	sweep := func() (a runner.SweepAnswer) {
+		t.Helper()
+		out := filepath.Join(t.TempDir(), "out")
+		f, err := os.Create(out)
+		check(t, err)
+		defer f.Close()
+		if code := runner.Main([]string{runner.VerbSweep, "--data", w.site.Root}, f, os.Stderr); code != 0 {
+			t.Fatalf("exit code %d", code)
+		}
+		data, err := os.ReadFile(out)
+		check(t, err)
+		check(t, json.Unmarshal(data, &a))
+		return a
+	}
+	// A runner that died after its result and before it cleaned.
+	w.leave(done, journal.StepPlan, head.Fence, boot(t))
+	check(t, os.MkdirAll(w.site.WorkDir(w.id), 0o700))
+	check(t, os.WriteFile(filepath.Join(w.site.WorkDir(w.id), terraform.PlanFile), []byte("secret"), 0o600))
+	if a := sweep(); !slices.Equal(a.Cleaned, []string{w.id.String()}) || len(a.Pending) != 0 {
+		t.Errorf("sweep: %+v", a)
+	}
+	w.clean()
+	// One that died in the middle is not the sweep's.
+	next := w.put(journal.StepPlan, w.items(1, 0), nil)
+	w.leave(next, journal.StepPlan, w.take(next, site), boot(t))
+	if a := sweep(); len(a.Cleaned) != 0 || !slices.Equal(a.Pending, []string{w.id.String()}) {
+		t.Errorf("sweep: %+v", a)
+	}
+	w.do(next)
+	w.clean()
+}
+
+// TestPlansAreNotStarved: with two slots, an apply that takes long leaves one to plans.
+func TestPlansAreNotStarved(t *testing.T) {
+	w := newWorld(t)
+	w.env = []string{runner.EnvLaunches + "=2"}
+	s := w.items(1, 2*time.Second)
+	step := w.applyStep(s, w.plan(s))
+	cmd := w.spawn("step", "--step", step)
+	w.until("something is being made", func() bool { return w.lines("begin") > 0 })
+	other := *w
+	other.id.Region = "istanbul"
+	if r := other.do(other.put(journal.StepPlan, other.items(1, 0), nil)); r.Outcome != journal.OutcomeChanges {
+		t.Errorf("result: %+v", r)
+	}
+	if len(w.processes("terraform")) != 1 {
+		t.Error("the apply had ended before the plan was made: nothing was proven")
+	}
+	if code := w.wait(cmd); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}

@@ -1,0 +1,72 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"meridian/stacks"
+)
+
+// VerbSweep cleans what runners that died after their step's result left on the site; a server runs it at boot.
+const VerbSweep = "sweep"
+
+// SweepAnswer is what `meridian-runner sweep` prints.
+type SweepAnswer struct {
+	// Cleaned are the stacks whose leftovers were removed; Pending those whose last attempt must be adopted (`step --adopt`).
+	Cleaned []string `json:"cleaned"`
+	Pending []string `json:"pending"`
+}
+
+// sweep looks at every spool of the site. It waits for nothing: an attempt that is not over is only reported.
+func (w *worker) sweep(ctx context.Context) (SweepAnswer, error) {
+	var answer SweepAnswer
+	// A stack's spool lies three directories below that of all spools.
+	root := filepath.Dir(filepath.Dir(filepath.Dir(w.site.SpoolDir(stacks.StackID{Namespace: "n", Name: "n", Incarnation: "i", Region: "r"}))))
+	records, err := fs.Glob(os.DirFS(root), "*/*/*/"+attemptFile)
+	if err != nil {
+		return answer, fmt.Errorf("sweep: %w", err)
+	}
+	for _, record := range records {
+		var att attempt
+		sp := spool{filepath.Join(root, filepath.Dir(filepath.FromSlash(record)))}
+		if ok, err := sp.get(attemptFile, &att); err != nil || !ok {
+			w.log.Warn("unreadable spool", "spool", sp.dir, "error", err)
+			continue
+		}
+		cleaned, err := w.sweepOne(ctx, att)
+		switch {
+		case errors.Is(err, errBusy):
+		case err != nil:
+			return answer, err
+		case cleaned:
+			answer.Cleaned = append(answer.Cleaned, att.Stack.String())
+		default:
+			answer.Pending = append(answer.Pending, att.Stack.String())
+		}
+	}
+	return answer, nil
+}
+
+// sweepOne cleans one spool if nothing of its attempt lives and nothing in it is left to ship.
+func (w *worker) sweepOne(ctx context.Context, att attempt) (cleaned bool, err error) {
+	runnerLock, err := tryLock(w.site.RunnerLock(att.Stack))
+	if err != nil {
+		return false, err
+	}
+	if runnerLock == nil {
+		return false, errBusy
+	}
+	defer runnerLock.close()
+	step, current, err := w.current(ctx, att)
+	if err != nil || current {
+		return false, err
+	}
+	if r := w.newRun(att, step); r.family.lives() {
+		return false, nil
+	}
+	return true, w.clean(att.Stack)
+}

@@ -1,0 +1,232 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"meridian/persistence/journal"
+	"meridian/stacks"
+	"meridian/stacks/terraform"
+)
+
+func TestParseStat(t *testing.T) {
+	tail := " S 10 20 30 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 1"
+	for name, c := range map[string]struct {
+		line string
+		want procStat
+		bad  bool
+	}{
+		"plain":      {line: "42 (sleep)" + tail, want: procStat{process: process{42, 987654}, Name: "sleep", State: 'S', Parent: 10, Group: 20, Session: 30}},
+		"odd name":   {line: "42 (a) S (b c)" + tail, want: procStat{process: process{42, 987654}, Name: "a) S (b c", State: 'S', Parent: 10, Group: 20, Session: 30}},
+		"cut":        {line: "42 (sleep) S 10", bad: true},
+		"no name":    {line: "42 sleep S", bad: true},
+		"no numbers": {line: "x (sleep)" + tail, bad: true},
+		"empty":      {bad: true},
+	} {
+		got, err := parseStat(c.line)
+		if (err != nil) != c.bad || (!c.bad && got != c.want) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	me, err := self()
+	if err != nil || me.PID != os.Getpid() || !me.alive() {
+		t.Errorf("self: %+v, %v", me, err)
+	}
+	if (process{me.PID, me.Start + 1}).alive() {
+		t.Error("a later process of the same pid is taken for the same")
+	}
+}
+
+func TestOutcomeOf(t *testing.T) {
+	plan, apply := journal.StepPlan, journal.StepApply
+	for name, c := range map[string]struct {
+		kind    journal.StepKind
+		exit    exitRecord
+		known   bool
+		stopped bool
+		want    journal.Outcome
+	}{
+		"plan, nothing changes":        {kind: plan, known: true, want: journal.OutcomeUnchanged},
+		"plan, changes":                {kind: plan, exit: exitRecord{Code: 2}, known: true, want: journal.OutcomeChanges},
+		"plan, error":                  {kind: plan, exit: exitRecord{Code: 1}, known: true, want: journal.OutcomeFailed},
+		"check, changes":               {kind: journal.StepCheck, exit: exitRecord{Code: 2}, known: true, want: journal.OutcomeChanges},
+		"apply":                        {kind: apply, known: true, want: journal.OutcomeApplied},
+		"apply, error":                 {kind: apply, exit: exitRecord{Code: 1}, known: true, want: journal.OutcomeFailed},
+		"apply, odd code":              {kind: apply, exit: exitRecord{Code: 2}, known: true, want: journal.OutcomeFailed},
+		"killed":                       {kind: apply, exit: exitRecord{Code: -1, Signal: "killed"}, known: true, want: journal.OutcomeInterrupted},
+		"unknown":                      {kind: apply, want: journal.OutcomeInterrupted},
+		"could not be started":         {kind: apply, exit: exitRecord{Code: -1, Error: "no such file"}, known: true, want: journal.OutcomeFailed},
+		"stopped":                      {kind: apply, exit: exitRecord{Code: 1}, known: true, stopped: true, want: journal.OutcomeCancelled},
+		"stopped by force":             {kind: apply, exit: exitRecord{Code: -1, Signal: "killed"}, known: true, stopped: true, want: journal.OutcomeCancelled},
+		"stopped too late: it is done": {kind: apply, known: true, stopped: true, want: journal.OutcomeApplied},
+	} {
+		if got := outcomeOf(c.kind, c.exit, c.known, c.stopped); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestTail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out")
+	read := func(tl *tail, rest bool) string {
+		t.Helper()
+		events, err := tl.next(rest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var lines []string
+		for _, e := range events {
+			lines = append(lines, string(e.Payload))
+		}
+		return strings.Join(lines, "|")
+	}
+	write := func(text string) {
+		t.Helper()
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tl := &tail{path: path}
+	defer tl.close()
+	if got := read(tl, false); got != "" || !tl.eof {
+		t.Errorf("no file yet: %q", got)
+	}
+	write("one\ntwo\nthr")
+	if got := read(tl, false); got != "one|two" {
+		t.Errorf("whole lines: %q", got)
+	}
+	write("ee\n\nlast")
+	if got := read(tl, false); got != "three|" {
+		t.Errorf("the rest of a line: %q", got)
+	}
+	if got := read(tl, true); got != "last" || tl.seq != 5 {
+		t.Errorf("a last line without an end: %q, %d", got, tl.seq)
+	}
+	write("\n" + strings.Repeat("x", 3*maxLine) + "\nnext\n")
+	if got := read(tl, true); len(got) != len("|")+maxLine+len("|next") {
+		t.Errorf("an overlong line is cut: %d bytes", len(got))
+	}
+}
+
+func TestLocks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a", "b", "lock")
+	first, err := tryLock(path)
+	if err != nil || first == nil {
+		t.Fatal(first, err)
+	}
+	if second, err := tryLock(path); err != nil || second != nil {
+		t.Fatalf("held twice: %v, %v", second, err)
+	}
+	// A holder may remove the file: whoever opened it before must not take the lock of a file that is gone.
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	third, err := tryLock(path)
+	if err != nil || third == nil {
+		t.Fatal(third, err)
+	}
+	first.close()
+	if fourth, err := tryLock(path); err != nil || fourth != nil {
+		t.Fatalf("held twice: %v, %v", fourth, err)
+	}
+	third.close()
+	var none *lock
+	none.close()
+}
+
+func TestLaunches(t *testing.T) {
+	for name, c := range map[string]struct {
+		setting string
+		cores   int
+		want    int
+	}{
+		"default": {"", 4, 8}, "one core": {"", 1, 2}, "set": {"3", 4, 3}, "too few": {"1", 4, 0}, "no number": {"many", 4, 0},
+	} {
+		got, err := launches(c.setting, c.cores)
+		if got != c.want || (err != nil) != (c.want == 0) {
+			t.Errorf("%s: %d, %v", name, got, err)
+		}
+	}
+}
+
+func TestSlots(t *testing.T) {
+	t.Setenv(EnvLaunches, "3")
+	w := &worker{site: terraform.Site{Root: t.TempDir()}, log: slog.New(slog.DiscardHandler)}
+	take := func(kind journal.StepKind) *lock {
+		t.Helper()
+		ctx, stop := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		defer stop()
+		l, err := w.takeSlot(ctx, kind)
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
+		return l
+	}
+	one, two := take(journal.StepApply), take(journal.StepApply)
+	if one == nil || two == nil {
+		t.Fatal("two applies have no slot")
+	}
+	if take(journal.StepApply) != nil {
+		t.Error("a third apply took the plans' slot")
+	}
+	plan := take(journal.StepPlan)
+	if plan == nil || take(journal.StepCheck) != nil {
+		t.Error("one plan, and no more, has a slot")
+	}
+	one.close()
+	if take(journal.StepApply) == nil {
+		t.Error("a free slot was not taken")
+	}
+}
+
+func TestSpool(t *testing.T) {
+	s := spool{filepath.Join(t.TempDir(), "spool")}
+	if err := s.begin(attempt{ID: "a", Stack: stacks.StackID{Region: "r"}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.putSnapshot([]byte("state")); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(s.snapshot()); got != "state" {
+		t.Errorf("snapshot %q", got)
+	}
+	data, err := os.ReadFile(s.path(snapshotFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-1]++
+	if err := os.WriteFile(s.path(snapshotFile), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.snapshot() != nil {
+		t.Error("a damaged snapshot is taken")
+	}
+	if err := s.begin(attempt{ID: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	var a attempt
+	if ok, err := s.get(attemptFile, &a); !ok || err != nil || a.ID != "b" || s.has(snapshotFile) {
+		t.Errorf("begun again: %+v, %v, %v", a, ok, err)
+	}
+	info, err := os.Stat(s.path(attemptFile))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode: %v, %v", info.Mode(), err)
+	}
+	if err := s.remove(); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.get(attemptFile, &a); ok || err != nil {
+		t.Errorf("removed: %v, %v", ok, err)
+	}
+}
