@@ -22,6 +22,7 @@ func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (jou
 	for {
 		res, err := a.Journal.Result(ctx, step.ID)
 		if err == nil {
+			a.settle(ctx, runner)
 			return res, nil
 		}
 		if !errors.Is(err, journal.ErrNotFound) {
@@ -58,4 +59,17 @@ func (a *Activities) needsRunner(p *process) bool {
 		return false
 	}
 	return p.exit() < 0 || time.Since(p.started) >= a.Timing.BeatEvery
+}
+
+// settle gives a runner of ours whose result is there a moment to clean its work directory, so that "done" means that nothing is left.
+func (a *Activities) settle(ctx context.Context, p *process) {
+	if p == nil {
+		return
+	}
+	select {
+	case <-p.done:
+	case <-time.After(a.Timing.BeatEvery):
+	case <-activity.GetWorkerStopChannel(ctx):
+	case <-ctx.Done():
+	}
 }

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"meridian/persistence/catalog"
@@ -40,7 +41,7 @@ func (a *Activities) EnsureObjects(ctx context.Context, in RegionInput) (RegionR
 		return RegionResult{}, fmt.Errorf("databases and users of %s: %w", w.row.Region, err)
 	}
 	if len(report.Changed) > 0 {
-		a.log(ctx, w.run.ID, w.row.Region, level(nil), strings.Join(report.Changed, ", "))
+		a.log(ctx, w.run.ID, w.row.Region, slog.LevelInfo, strings.Join(report.Changed, ", "))
 	}
 	if w.region.Role == stacks.RolePrimary {
 		if err := a.Catalog.SetUnmanaged(ctx, w.run.Incarnation, report.Unmanaged); err != nil {

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -290,6 +292,35 @@ func (m *meridian) destroy(name string) orchestrator.RunView {
 	return v
 }
 
+// approve says yes to exactly the plan of v.
+func (m *meridian) approve(v orchestrator.RunView) {
+	m.site.t.Helper()
+	if _, err := m.Approve(context.Background(), v.ID, v.PlanDigest, "test"); err != nil {
+		m.site.t.Fatalf("approve %s: %v", v.ID, err)
+	}
+}
+
+// servers lists the data directories of the PostgreSQL servers of the site that run.
+func (m *meridian) servers() []string {
+	var out []string
+	for _, pid := range m.site.processes() {
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		args := strings.Split(string(cmdline), "\x00")
+		if i := slices.Index(args, "-D"); i >= 0 && i+1 < len(args) && strings.HasSuffix(args[0], "/postgres") {
+			out = append(out, args[i+1])
+		}
+	}
+	return out
+}
+
+// wantSlots wants so many replication slots at a region.
+func (m *meridian) wantSlots(region string, n int) {
+	m.site.t.Helper()
+	if got := m.query("orders", region, "select count(*) from pg_replication_slots"); got != fmt.Sprint(n) {
+		m.site.t.Errorf("%s replication slots at %s, want %d", got, region, n)
+	}
+}
+
 func (m *meridian) runLog(run string) string {
 	lines, err := m.Logs(context.Background(), run, 0, 0)
 	if err != nil {
@@ -342,38 +373,37 @@ func (m *meridian) tryQuery(name, region, sql string) (string, error) {
 	return out, rows.Err()
 }
 
-// nothingLeft wants no process, directory, head, link or slot of any database on the site.
+// nothingLeft wants no process, directory or head of any database on the site, in a moment.
 func (m *meridian) nothingLeft() {
 	m.site.t.Helper()
+	m.site.eventually("nothing is left", func() error { return errors.Join(m.left()...) })
+}
+
+func (m *meridian) left() (out []error) {
 	ctx := context.Background()
 	heads, err := m.journal.Heads(ctx, "")
-	if err != nil {
-		m.site.t.Fatal(err)
-	}
-	if len(heads) > 0 {
-		m.site.t.Errorf("heads are left: %+v", heads)
+	if err != nil || len(heads) > 0 {
+		out = append(out, fmt.Errorf("heads: %+v %v", heads, err))
 	}
 	dbs, err := m.Databases(ctx, "")
-	if err != nil {
-		m.site.t.Fatal(err)
-	}
-	if len(dbs) > 0 {
-		m.site.t.Errorf("databases are left: %+v", dbs)
+	if err != nil || len(dbs) > 0 {
+		out = append(out, fmt.Errorf("databases: %+v %v", dbs, err))
 	}
 	for _, pid := range m.site.processes() {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if strings.Contains(string(cmdline), "postgres") || strings.Contains(string(cmdline), "terraform") || strings.Contains(string(cmdline), "runner") {
-			m.site.t.Errorf("process %d is left: %q", pid, cmdline)
+		if text := string(cmdline); strings.Contains(text, "postgres") || strings.Contains(text, "terraform") || strings.Contains(text, "runner") {
+			out = append(out, fmt.Errorf("process %d: %q", pid, cmdline))
 		}
 	}
 	for _, dir := range []string{"local", "work", "spool"} {
 		_ = filepath.WalkDir(filepath.Join(m.site.data, dir), func(path string, d os.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
-				m.site.t.Errorf("file is left: %s", path)
+				out = append(out, fmt.Errorf("file: %s", path))
 			}
 			return nil
 		})
 	}
+	return out
 }
 
 // orders is the spec of the README with another name.
