@@ -126,7 +126,7 @@ func (c *checker) regions() {
 		return
 	}
 	if len(rs) > maxRegions {
-		c.refuse("region.many", "spec.regions", "", "there are %d regions; at most %d are allowed", len(rs), maxRegions)
+		c.refuse("regions.many", "spec.regions", "", "there are %d regions; at most %d are allowed", len(rs), maxRegions)
 		return
 	}
 	seen := map[string]string{}

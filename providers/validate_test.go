@@ -1,0 +1,59 @@
+package providers_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+// bare is a provider without any capability.
+type bare struct{}
+
+func (bare) Name() string { return "bare" }
+
+// able tells versions and checks regions.
+type able struct{}
+
+func (able) Name() string { return "able" }
+
+func (able) EngineVersions(_ context.Context, engine string) ([]string, error) {
+	if engine != "postgres" {
+		return nil, errors.New("only postgres")
+	}
+	return []string{"18.4", "15.18"}, nil
+}
+
+func (able) ValidateRegion(_ context.Context, db stacks.Database, r stacks.Region) []stacks.Diagnostic {
+	return []stacks.Diagnostic{{Summary: db.Metadata.Name + " in " + r.Location}}
+}
+
+func TestRegistryAnswersValidation(t *testing.T) {
+	r := providers.NewRegistry([]providers.Provider{bare{}, able{}}, nil)
+	db := stacks.Database{Metadata: stacks.Metadata{Name: "orders"}}
+	for name, c := range map[string]struct {
+		provider, engine string
+		versions         []string
+		fails            bool
+		told             int
+	}{
+		"without capabilities": {"bare", "postgres", nil, false, 0},
+		"with them":            {"able", "postgres", []string{"18.4", "15.18"}, false, 1},
+		"an engine it refuses": {"able", "cassandra", nil, true, 1},
+		"unknown":              {"mars", "postgres", nil, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := r.EngineVersions(t.Context(), c.provider, c.engine)
+			if !slices.Equal(got, c.versions) || (err != nil) != c.fails {
+				t.Errorf("versions %q, %v", got, err)
+			}
+			ds := r.ValidateRegion(t.Context(), db, stacks.Region{Provider: c.provider, Location: "here"})
+			if len(ds) != c.told || c.told == 1 && ds[0].Summary != "orders in here" {
+				t.Errorf("diagnostics %+v", ds)
+			}
+		})
+	}
+}
