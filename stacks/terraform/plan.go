@@ -2,6 +2,7 @@ package terraform
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
 	"strings"
@@ -9,8 +10,13 @@ import (
 	"meridian/stacks"
 )
 
-// ErrPlanVersion says that a plan file is of a format that ReadPlan does not know; the caller falls back to `terraform show -json`.
-var ErrPlanVersion = errors.New("plan file: unknown format version")
+// ErrPlanVersion says that a plan file cannot be read without its terraform: its format, or something in it, is not known here.
+// The caller falls back to `terraform show -json`.
+var ErrPlanVersion = errors.New("plan file: only terraform show can tell")
+
+// ErrPlanSensitive is an ErrPlanVersion: the plan file does not mark all that a provider's schema calls sensitive. Terraform leaves
+// those marks out of the new values of replacements (seen in 1.11.4), OpenTofu leaves them out altogether.
+var ErrPlanSensitive = fmt.Errorf("%w what is sensitive", ErrPlanVersion)
 
 // ErrPlanSize says that a plan file is larger than any real plan.
 var ErrPlanSize = errors.New("plan file: too large")

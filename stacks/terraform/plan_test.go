@@ -40,6 +40,8 @@ func attributePath(names ...string) []byte {
 	return m
 }
 
+var lockHead = "# This file is " + triedWriter + ".\n"
+
 func zipped(t testing.TB, name string, body []byte) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -47,6 +49,12 @@ func zipped(t testing.TB, name string, body []byte) []byte {
 	w, err := z.Create(name)
 	if err == nil {
 		_, err = w.Write(body)
+	}
+	if err == nil {
+		w, err = z.Create(LockFileName)
+	}
+	if err == nil {
+		_, err = w.Write([]byte(lockHead))
 	}
 	if err := errors.Join(err, z.Close()); err != nil {
 		t.Fatal(err)
@@ -96,7 +104,7 @@ func TestReadPlanByHand(t *testing.T) {
 		},
 		"create before destroy is a replacement": {
 			resource("t.a", message(nil).number(deltaAction, 7).bytes(deltaValues, packed(t, object{"id": "x"})).bytes(deltaValues, packed(t, object{"id": "y"}))).
-				bytes(changeReplace, attributePath("id")),
+				bytes(changeReplace, attributePath("id")).bytes(changeProvider, []byte(builtinSource+`terraform"]`)),
 			stacks.Change{Address: "t.a", Type: "t", Action: stacks.ActionReplace, DataBearing: true,
 				Attributes: []stacks.AttributeChange{{Path: "id", Before: `"x"`, After: `"y"`, Forces: true}}},
 		},
@@ -104,6 +112,11 @@ func TestReadPlanByHand(t *testing.T) {
 			resource("t.a", update(t, object{"rules": []any{}}, object{"rules": []any{object{"port": 1, "key": "k"}}}, setPath)),
 			stacks.Change{Address: "t.a", Type: "t", Action: stacks.ActionUpdate, DataBearing: true,
 				Attributes: []stacks.AttributeChange{{Path: "rules", Sensitive: true}}},
+		},
+		"a sensitive null": {
+			resource("t.a", update(t, object{"key": nil, "x": 1}, object{"key": nil, "x": 2}, attributePath("key"), attributePath("key", "deep"))),
+			stacks.Change{Address: "t.a", Type: "t", Action: stacks.ActionUpdate, DataBearing: true,
+				Attributes: []stacks.AttributeChange{{Path: "x", Before: "1", After: "2"}}},
 		},
 		"only the mark moves": {
 			resource("t.a", update(t, object{"key": "k"}, object{"key": "k"}, attributePath("key"))),
@@ -162,21 +175,23 @@ func TestReadPlanRefuses(t *testing.T) {
 		file []byte
 		is   error
 	}{
-		"nothing":                  {file: nil},
-		"no zip":                   {file: []byte("plan")},
-		"no plan in it":            {file: zipped(t, "other", nil)},
-		"no version":               {file: zipped(t, "tfplan", nil), is: ErrPlanVersion},
-		"version 4":                {file: zipped(t, "tfplan", message(nil).number(planVersion, 4)), is: ErrPlanVersion},
-		"an action of the future":  {file: zipped(t, "tfplan", planMessage(resource("t.a", message(nil).number(deltaAction, 42)))), is: ErrPlanVersion},
-		"cut":                      {file: zipped(t, "tfplan", planMessage(resource("t.a", nil))[:12])},
-		"a zip bomb":               {file: bomb, is: ErrPlanSize},
-		"a deep value":             {file: zipped(t, "tfplan", create(deep)), is: errPlanValues},
-		"a wide value":             {file: zipped(t, "tfplan", create(wide)), is: errPlanValues},
-		"a list without end":       {file: zipped(t, "tfplan", create([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}))},
-		"a text without end":       {file: zipped(t, "tfplan", create([]byte{0xdb, 0xff, 0xff, 0xff, 0xff}))},
-		"an extension without end": {file: zipped(t, "tfplan", create([]byte{0xc9, 0x7f, 0xff, 0xff, 0xff, 0x00}))},
-		"a key that is no text":    {file: zipped(t, "tfplan", create([]byte{0x81, 0x01, 0x01}))},
-		"a reserved code":          {file: zipped(t, "tfplan", create([]byte{0xc1}))},
+		"nothing":                   {file: nil},
+		"no zip":                    {file: []byte("plan")},
+		"no plan in it":             {file: zipped(t, "other", nil)},
+		"no version":                {file: zipped(t, "tfplan", nil), is: ErrPlanVersion},
+		"version 4":                 {file: zipped(t, "tfplan", message(nil).number(planVersion, 4)), is: ErrPlanVersion},
+		"an action of the future":   {file: zipped(t, "tfplan", planMessage(resource("t.a", message(nil).number(deltaAction, 42)))), is: ErrPlanVersion},
+		"a replacement by a plugin": {file: zipped(t, "tfplan", planMessage(resource("t.a", message(nil).number(deltaAction, 6)))), is: ErrPlanSensitive},
+		"an untried version":        {file: zipped(t, "tfplan", planMessage(resource("t.a", nil)).bytes(planWriter, []byte("1.12.0"))), is: ErrPlanSensitive},
+		"cut":                       {file: zipped(t, "tfplan", planMessage(resource("t.a", nil))[:12])},
+		"a zip bomb":                {file: bomb, is: ErrPlanSize},
+		"a deep value":              {file: zipped(t, "tfplan", create(deep)), is: errPlanValues},
+		"a wide value":              {file: zipped(t, "tfplan", create(wide)), is: errPlanValues},
+		"a list without end":        {file: zipped(t, "tfplan", create([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}))},
+		"a text without end":        {file: zipped(t, "tfplan", create([]byte{0xdb, 0xff, 0xff, 0xff, 0xff}))},
+		"an extension without end":  {file: zipped(t, "tfplan", create([]byte{0xc9, 0x7f, 0xff, 0xff, 0xff, 0x00}))},
+		"a key that is no text":     {file: zipped(t, "tfplan", create([]byte{0x81, 0x01, 0x01}))},
+		"a reserved code":           {file: zipped(t, "tfplan", create([]byte{0xc1}))},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -191,6 +206,22 @@ func TestReadPlanRefuses(t *testing.T) {
 				t.Errorf("a broken file is taken for another format: %v", err)
 			}
 		})
+	}
+}
+
+// TestReadPlanOfTofu tells tofu by the lock file in the plan; its builtin plans have nothing that a schema calls sensitive.
+func TestReadPlanOfTofu(t *testing.T) {
+	was := lockHead
+	t.Cleanup(func() { lockHead = was })
+	change := resource("t.a", update(t, map[string]any{"x": 1}, map[string]any{"x": 2}))
+	builtin := append(change[:len(change):len(change)], message(nil).bytes(changeProvider, []byte(`module.m.`+builtinSource+`terraform"].alias`))...)
+	for _, lockHead = range []string{`# This file is maintained automatically by "tofu init".`, ""} {
+		if p, err := ReadPlan(zipped(t, "tfplan", planMessage(change)), nil); !errors.Is(err, ErrPlanSensitive) || !errors.Is(err, ErrPlanVersion) {
+			t.Errorf("lock %q: %+v, %v", lockHead, p, err)
+		}
+		if _, err := ReadPlan(zipped(t, "tfplan", planMessage(builtin)), nil); err != nil {
+			t.Errorf("lock %q: %v", lockHead, err)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
@@ -24,7 +25,7 @@ const (
 
 	planVersion, planChanges, planOutputs, planWriter, planMode, planDrift, planErrored protowire.Number = 1, 3, 4, 14, 17, 18, 20
 
-	changeDeposed, changeChange, changeReplace, changeReason, changeAddress, changePrevious protowire.Number = 7, 9, 11, 12, 13, 14
+	changeDeposed, changeProvider, changeChange, changeReplace, changeReason, changeAddress, changePrevious protowire.Number = 7, 8, 9, 11, 12, 13, 14
 
 	outputName, outputChange, outputSensitive protowire.Number = 1, 2, 3
 
@@ -46,10 +47,18 @@ var planReasons = map[uint64]string{
 
 var planModes = map[uint64]PlanMode{0: PlanNormal, 1: PlanDestroy, 2: PlanRefreshOnly}
 
-// ReadPlan reads a plan file (a zip). dataBearing lists the resource types whose loss loses data.
-// A format version other than 3, or an action that it does not know, gives ErrPlanVersion. Sensitive values are left out.
+// The plan files whose marks of sensitive values were tried with providers: what terraform, not tofu, of these versions writes.
+const (
+	triedVersions = "1.11."
+	triedWriter   = `maintained automatically by "terraform init"`
+	builtinSource = `provider["terraform.io/builtin/`
+)
+
+// ReadPlan reads a plan file (a zip). dataBearing lists the resource types whose loss loses data. Sensitive values are left out.
+// It gives ErrPlanVersion for a format version other than 3 or an action that it does not know, and its kind ErrPlanSensitive where
+// the file may not mark all that is sensitive: a replacement by a provider with a schema of its own, a plan by tofu or by an untried version.
 func ReadPlan(file []byte, dataBearing []string) (Plan, error) {
-	body, err := planBody(file)
+	body, lock, err := unpackPlan(file)
 	if err != nil {
 		return Plan{}, err
 	}
@@ -58,7 +67,7 @@ func ReadPlan(file []byte, dataBearing []string) (Plan, error) {
 		return Plan{}, fmt.Errorf("plan file: %w", err)
 	}
 	if p.version != planFormat {
-		return Plan{}, fmt.Errorf("%w %d, want %d", ErrPlanVersion, p.version, planFormat)
+		return Plan{}, fmt.Errorf("%w: format version %d, want %d", ErrPlanVersion, p.version, planFormat)
 	}
 	plan := Plan{TerraformVersion: p.writer, Errored: p.errored, Mode: planModes[p.mode]}
 	var r planReader
@@ -72,40 +81,54 @@ func ReadPlan(file []byte, dataBearing []string) (Plan, error) {
 	if parts.drift, err = r.resources(p.drift); err != nil {
 		return Plan{}, err
 	}
+	tried := strings.HasPrefix(p.writer, triedVersions) && bytes.Contains(lock, []byte(triedWriter))
+	if r.replacement || r.plugins && !tried {
+		return Plan{}, ErrPlanSensitive
+	}
 	parts.fill(&plan, dataBearing)
 	return plan, nil
 }
 
-// planBody unpacks the entry that holds the plan.
-func planBody(file []byte) ([]byte, error) {
+// unpackPlan unpacks the plan and the lock file, whose first line names the product.
+func unpackPlan(file []byte) (body, lock []byte, err error) {
 	if len(file) > maxPlanFile {
-		return nil, ErrPlanSize
+		return nil, nil, ErrPlanSize
 	}
 	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
 	if err != nil {
-		return nil, fmt.Errorf("plan file: %w", err)
+		return nil, nil, fmt.Errorf("plan file: %w", err)
 	}
 	for _, f := range z.File {
-		if f.Name != "tfplan" {
-			continue
+		switch f.Name {
+		case "tfplan":
+			body, err = unpackEntry(f)
+		case LockFileName:
+			lock, err = unpackEntry(f)
 		}
-		if f.UncompressedSize64 > maxPlanBody {
-			return nil, ErrPlanSize
-		}
-		r, err := f.Open()
 		if err != nil {
-			return nil, fmt.Errorf("plan file: %w", err)
+			return nil, nil, fmt.Errorf("plan file: %w", err)
 		}
-		body, err := io.ReadAll(io.LimitReader(r, maxPlanBody+1))
-		if err := errors.Join(err, r.Close()); err != nil {
-			return nil, fmt.Errorf("plan file: %w", err)
-		}
-		if len(body) > maxPlanBody {
-			return nil, ErrPlanSize
-		}
-		return body, nil
 	}
-	return nil, errors.New("plan file: no plan in the archive")
+	if body == nil {
+		return nil, nil, errors.New("plan file: no plan in the archive")
+	}
+	return body, lock, nil
+}
+
+func unpackEntry(f *zip.File) (_ []byte, err error) {
+	if f.UncompressedSize64 > maxPlanBody {
+		return nil, ErrPlanSize
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	content, err := io.ReadAll(io.LimitReader(r, maxPlanBody+1))
+	if err == nil && len(content) > maxPlanBody {
+		err = ErrPlanSize
+	}
+	return content, err
 }
 
 // field is one field of a protobuf message: number holds varints, bytes everything with a length.
@@ -173,16 +196,23 @@ func (p *rawPlan) field(f field) error {
 }
 
 // planReader turns messages into changes; its counter bounds what one plan may hold.
-type planReader struct{ values int }
+type planReader struct {
+	values int
+	// plugins is set where a provider other than the builtin has a part in the plan, replacement where it replaces something.
+	plugins, replacement bool
+}
 
 func (r *planReader) resources(messages [][]byte) ([]objectChange, error) {
 	var changes []objectChange
 	for _, m := range messages {
 		var o objectChange
 		var d delta
+		builtin := false
 		err := eachField(m, func(f field) error {
 			var err error
 			switch f.id {
+			case changeProvider:
+				builtin = bytes.Contains(f.bytes, []byte(builtinSource))
 			case changeAddress:
 				o.address = string(f.bytes)
 			case changePrevious:
@@ -203,6 +233,8 @@ func (r *planReader) resources(messages [][]byte) ([]objectChange, error) {
 		if err != nil {
 			return nil, fmt.Errorf("plan file: %s: %w", o.address, err)
 		}
+		r.plugins = r.plugins || !builtin
+		r.replacement = r.replacement || !builtin && d.action == stacks.ActionReplace
 		o.typ, o.action, o.importing, o.before, o.after = resourceType(o.address), d.action, d.importing, d.before, d.after
 		changes = append(changes, o)
 	}

@@ -58,15 +58,16 @@ func jsonText(s string) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// mark sets the sensitive mark at a path. Where the path leads to nothing that is known (a set's element is named by its value),
-// the mark stays at the last value that is: hiding too much is safe.
+// mark sets the sensitive mark at a path; a null needs none. Where the path leads to nothing that is known (a set's element is named
+// by its value), the mark stays at the last value that is: hiding too much is safe.
 func (v *value) mark(path []step) {
 	for v != nil {
-		next := (*value)(nil)
-		if len(path) > 0 {
-			next = v.child(path[0])
+		if len(path) == 0 {
+			v.sensitive = true
+			return
 		}
-		if next == nil {
+		next, known := v.child(path[0])
+		if !known {
 			v.sensitive = true
 			return
 		}
@@ -74,14 +75,14 @@ func (v *value) mark(path []step) {
 	}
 }
 
-func (v *value) child(s step) *value {
+func (v *value) child(s step) (child *value, known bool) {
 	switch {
 	case v.kind == mapValue && s.named:
-		return v.fields[s.name]
+		child, known = v.fields[s.name]
 	case v.kind == listValue && !s.named && s.index >= 0 && s.index < len(v.list):
-		return v.list[s.index]
+		child, known = v.list[s.index], true
 	}
-	return nil
+	return child, known
 }
 
 // marked reports whether something within the value is sensitive or unknown.
