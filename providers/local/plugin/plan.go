@@ -39,7 +39,8 @@ func (m model) unknown() bool {
 	return m.DataDir.IsUnknown() || m.Owner.IsUnknown() || m.Address.IsUnknown() || m.Port.IsUnknown() || m.EngineVersion.IsUnknown()
 }
 
-// ModifyPlan refuses at plan what an apply could only fail at: another major version, another owner, a place that is taken.
+// ModifyPlan refuses at plan what an apply could only fail at: another major version, another owner. A place that is taken is only warned
+// of, and refused by the apply: terraform plans as for an apply before it plans a destroy, and a destroy must not be hindered.
 func (postgres) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, resp *resource.ModifyPlanResponse) {
 	if req.Plan.Raw.IsNull() {
 		return // a destroy
@@ -69,10 +70,9 @@ func (postgres) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, 
 		resp.Diagnostics.AddAttributeError(path.Root("engine_version"), "A server does not change its major version in place",
 			fmt.Sprintf("It runs PostgreSQL %d, and %d is asked for. Make a new database of that version and copy the data.", have, want))
 	}
-	if state.Status.ValueString() == string(server.StateForeign) {
-		refuseForeign(ctx, plan, resp)
-	}
 }
+
+const placeTaken = "The server's place is taken: an apply will fail"
 
 // planCreate looks whether the place of a new server is free, or holds what an interrupted create of ours has left.
 func planCreate(ctx context.Context, plan model, resp *resource.ModifyPlanResponse) {
@@ -84,17 +84,10 @@ func planCreate(ctx context.Context, plan model, resp *resource.ModifyPlanRespon
 	}
 	switch sight.State {
 	case server.StateForeign:
-		resp.Diagnostics.AddError("The server's place is taken", sight.Message)
+		resp.Diagnostics.AddWarning(placeTaken, sight.Message)
 	case server.StateAbsent:
 		if err := server.Vacant(ctx, spec); err != nil {
-			explain(&resp.Diagnostics, "The server's place is taken", err)
+			resp.Diagnostics.AddWarning(placeTaken, err.Error())
 		}
-	}
-}
-
-func refuseForeign(ctx context.Context, plan model, resp *resource.ModifyPlanResponse) {
-	sight, err := server.Look(ctx, plan.DataDir.ValueString(), plan.Owner.ValueString())
-	if err == nil && sight.State == server.StateForeign {
-		resp.Diagnostics.AddError("Something else is in the server's place", sight.Message)
 	}
 }

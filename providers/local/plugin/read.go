@@ -39,7 +39,7 @@ func (postgres) Read(ctx context.Context, req resource.ReadRequest, resp *resour
 		return
 	case server.StateForeign:
 		state.Status = types.StringValue(string(server.StateForeign))
-		resp.Diagnostics.AddWarning("Something else is in the server's place", sight.Message)
+		resp.Diagnostics.AddWarning(placeTaken, sight.Message)
 		resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 		return
 	case server.StateStopped:

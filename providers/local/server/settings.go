@@ -19,10 +19,7 @@ func (v setting) means(wished string) bool {
 		want, ok2 := parseBool(wished)
 		return ok1 && ok2 && have == want
 	case "integer", "real":
-		have, err := strconv.ParseFloat(v.value, 64)
-		if err != nil {
-			have, err = parseNumber(v.value) // file modes are shown in octal
-		}
+		have, err := parseNumber(v.value) // file modes are shown in octal
 		want, ok := inUnit(wished, v.unit)
 		if err != nil || !ok {
 			return false

@@ -56,7 +56,7 @@ func (s Spec) stop(ctx context.Context, ways ...way) error {
 		if !ok {
 			break
 		}
-		if err := signalAll([]int{p.pid}, way.signal); err != nil {
+		if err := errors.Join(signalAll([]int{p.pid}, way.signal), signalAll([]int{p.pid}, syscall.SIGCONT)); err != nil { // a frozen one hears nothing
 			return fmt.Errorf("stop the server in %s: %w", s.Home, err)
 		}
 		if gone(ctx, data, way.wait) {
