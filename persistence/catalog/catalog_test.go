@@ -405,7 +405,7 @@ func TestIncarnationsDiffer(t *testing.T) {
 	}
 }
 
-// searched is every byte of the store's files.
+// searched is every byte of the store's files. Reading them drops the locks of this process, so nothing is written after it.
 func (h *house) searched() []byte {
 	h.t.Helper()
 	files, err := filepath.Glob(filepath.Join(h.dir, store.FileName+"*"))
