@@ -144,7 +144,7 @@ func (l *link) checkWorker(ctx context.Context, p pair, sub *linkSubscription) (
 
 func (l *link) checkBeat(ctx context.Context, p pair) (providers.LinkStatus, error) {
 	from, to := l.in.From.Region, l.in.To.Region
-	b, err := sendBeat(ctx, p)
+	b, err := l.engine.sendBeat(ctx, p)
 	if err != nil {
 		return providers.LinkStatus{}, fmt.Errorf("database %s: %w", p.database, err)
 	}
@@ -159,5 +159,5 @@ func (l *link) checkBeat(ctx context.Context, p pair) (providers.LinkStatus, err
 	case b.behind > 0:
 		return pending("database %s in %s is %s behind %s", p.database, to, b.behind.Round(time.Millisecond), from), nil
 	}
-	return pending("database %s: a row written in %s did not arrive in %s within %s", p.database, from, to, beatWait), nil
+	return pending("database %s: a row written in %s did not arrive in %s within %s", p.database, from, to, l.engine.beatWait), nil
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"meridian/providers"
 	"meridian/stacks"
@@ -12,6 +13,8 @@ import (
 // Engine is the database technology "postgres". Make one with New.
 type Engine struct {
 	pgDump func(major int) (string, error)
+	// beatWait bounds how long one look at a link waits for the row that it wrote.
+	beatWait time.Duration
 }
 
 var (
@@ -33,7 +36,7 @@ func WithPgDump(find func(major int) (path string, err error)) Option {
 
 // New returns the engine.
 func New(opts ...Option) *Engine {
-	e := &Engine{pgDump: findPgDump}
+	e := &Engine{pgDump: findPgDump, beatWait: 5 * time.Second}
 	for _, o := range opts {
 		o(e)
 	}

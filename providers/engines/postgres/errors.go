@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ const (
 	codeNoTable              = "42P01"
 	codeNoSchema             = "3F000"
 	codeObjectInUse          = "55006"
+	codeSessionEnded         = "57P01"
 	codeLockNotAvailable     = "55P03"
 	codeNoFile               = "58P01"
 	codeNotSupported         = "0A000"
@@ -47,7 +49,7 @@ func unreachable(err error) bool {
 	if code == "" {
 		var netErr net.Error
 		_, connecting := errors.AsType[*pgconn.ConnectError](err)
-		return connecting || errors.As(err, &netErr) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || pgconn.Timeout(err)
+		return connecting || errors.As(err, &netErr) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || pgconn.Timeout(err)
 	}
 	return strings.HasPrefix(code, "08") || strings.HasPrefix(code, "57P") || code == codeInvalidPassword || code == codeInvalidAuthorization
 }

@@ -10,11 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// beatWait bounds how long one look waits for its row; beatPoll is how exact the lag is.
-const (
-	beatWait = 5 * time.Second
-	beatPoll = 5 * time.Millisecond
-)
+// beatPoll is how exact the lag is.
+const beatPoll = 5 * time.Millisecond
 
 const heartbeatTable = `CREATE SCHEMA IF NOT EXISTS meridian;
 	CREATE TABLE IF NOT EXISTS meridian.heartbeat (link text PRIMARY KEY, beat text NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp())`
@@ -47,7 +44,7 @@ type beat struct {
 }
 
 // sendBeat writes a row at the source and waits for it at the target, for a bounded time.
-func sendBeat(ctx context.Context, p pair) (beat, error) {
+func (e *Engine) sendBeat(ctx context.Context, p pair) (beat, error) {
 	id := rand.Text()
 	_, err := p.src.Exec(ctx, `INSERT INTO meridian.heartbeat (link, beat) VALUES ($1, $2)
 		ON CONFLICT (link) DO UPDATE SET beat = excluded.beat, at = clock_timestamp()`, p.name, id)
@@ -66,7 +63,7 @@ func sendBeat(ctx context.Context, p pair) (beat, error) {
 		if seen == id {
 			return beat{arrived: true, lag: elapsed}, nil
 		}
-		if elapsed > beatWait {
+		if elapsed > e.beatWait {
 			break
 		}
 		if err := pause(ctx, beatPoll); err != nil {

@@ -34,7 +34,7 @@ func newWorld(t *testing.T, src, dst *server, databases ...string) *world {
 	if len(databases) == 0 {
 		databases = []string{fmt.Sprintf("orders%d", n)}
 	}
-	w := &world{t: t, engine: New(), src: src, dst: dst}
+	w := &world{t: t, engine: newEngine(), src: src, dst: dst}
 	app := fmt.Sprintf("app%d", n)
 	o := providers.Objects{RunNumber: runs.Add(1), Users: []stacks.User{{Name: app}}, Passwords: map[string]string{app: appPassword}}
 	for _, d := range databases {

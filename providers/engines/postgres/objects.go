@@ -54,16 +54,19 @@ type database struct {
 	name, owner string
 	// broken means that a DROP DATABASE was interrupted: PostgreSQL opens it no more, and only drops it.
 	broken bool
+	// closed means that we may not connect to it: a cloud's own, or one that an admin locked.
+	closed bool
 }
 
 // readDatabases lists all databases but the templates.
 func readDatabases(ctx context.Context, conn *pgx.Conn) ([]database, error) {
-	rows, err := conn.Query(ctx, `SELECT datname, pg_get_userbyid(datdba), datconnlimit = -2 FROM pg_database WHERE NOT datistemplate ORDER BY datname`)
+	rows, err := conn.Query(ctx, `SELECT datname, pg_get_userbyid(datdba), datconnlimit = -2,
+		NOT datallowconn OR NOT has_database_privilege(oid, 'CONNECT') FROM pg_database WHERE NOT datistemplate ORDER BY datname`)
 	if err != nil {
 		return nil, fmt.Errorf("list databases: %w", err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (d database, err error) {
-		err = row.Scan(&d.name, &d.owner, &d.broken)
+		err = row.Scan(&d.name, &d.owner, &d.broken, &d.closed)
 		return d, err
 	})
 	if err != nil {
@@ -192,26 +195,39 @@ func (w *objects) dropDatabase(ctx context.Context, d stacks.LogicalDatabase) (b
 			return false, err
 		}
 	}
-	foreign, err := strs(ctx, w.conn, `SELECT slot_name FROM pg_replication_slots WHERE database = $1 AND active AND NOT starts_with(slot_name, $2)`, d.Name, ownPrefix)
-	if err != nil {
+	if err := w.dropSlots(ctx, d.Name); err != nil {
 		return false, err
-	}
-	if len(foreign) > 0 {
-		return false, permanent("replication slots %q in %s are in use and not of Meridian: remove them first", foreign, w.region)
-	}
-	slots, err := strs(ctx, w.conn, `SELECT slot_name FROM pg_replication_slots WHERE database = $1 AND starts_with(slot_name, $2)`, d.Name, ownPrefix)
-	if err != nil {
-		return false, err
-	}
-	for _, slot := range slots {
-		if err := dropSlot(ctx, w.conn, slot); err != nil {
-			return false, err
-		}
 	}
 	if err := w.hold(ctx); err != nil {
 		return false, err
 	}
 	return true, w.exec(ctx, "DROP DATABASE IF EXISTS "+ident(d.Name)+" WITH (FORCE)")
+}
+
+// dropSlots drops our slots of a database, and those with which a link's target is copying; PostgreSQL itself drops idle ones.
+func (w *objects) dropSlots(ctx context.Context, name string) error {
+	const ours = `SELECT r.slot_name::text FROM pg_replication_slots r LEFT JOIN pg_stat_activity a ON a.pid = r.active_pid
+		WHERE r.database = $1 AND (r.active OR starts_with(r.slot_name, $2)) AND (starts_with(r.slot_name, $2) OR starts_with(coalesce(a.usename, ''), $2)) = $3`
+	foreign, err := strs(ctx, w.conn, ours, name, ownPrefix, false)
+	if err != nil {
+		return fmt.Errorf("list slots: %w", err)
+	}
+	if len(foreign) > 0 {
+		return permanent("replication slots %q in %s are in use and not of Meridian: remove them first", foreign, w.region)
+	}
+	slots, err := strs(ctx, w.conn, ours, name, ownPrefix, true)
+	if err != nil {
+		return fmt.Errorf("list slots: %w", err)
+	}
+	for _, s := range slots {
+		if err := w.hold(ctx); err != nil {
+			return err
+		}
+		if err := dropSlot(ctx, w.conn, s); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (w *objects) dropSubscriptions(ctx context.Context, name string) error {

@@ -34,6 +34,10 @@ func removeLink(ctx context.Context, in providers.LinkInput) error {
 		{in.From, r.sourceAndRole, r.sourceNames()},
 	} {
 		err := onSide(ctx, side.t, in.RunNumber, side.work)
+		if sqlState(err) == codeSessionEnded {
+			// It may have been a newer run that ended our sessions.
+			err = errors.Join(err, readFence(ctx, side.t, in.RunNumber))
+		}
 		switch {
 		case ctx.Err() != nil && err != nil:
 			return err
@@ -133,7 +137,7 @@ func (r *removal) source(ctx context.Context, g *guard) error {
 		return err
 	}
 	for _, d := range dbs {
-		if d.broken || r.keep(d.name) {
+		if d.broken || d.closed || r.keep(d.name) {
 			continue
 		}
 		err := inDatabase(ctx, g, r.in.From, d.name, func(conn *pgx.Conn) error { return r.sourceDatabase(ctx, conn) })

@@ -9,8 +9,10 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,54 +25,117 @@ import (
 
 const adminPassword = "Admin+Secret/9'\\z"
 
-// lab holds what all tests of one process share: PostgreSQL's programs, a cluster to copy, the servers that are up.
+// lab holds what all tests of one process share: PostgreSQL's programs, oldest major first, and two servers of one of them.
 var lab struct {
-	bin, dir string
-	cred     *syscall.Credential
-	source   *server
-	target   *server
+	dir    string
+	cred   *syscall.Credential
+	bins   []programs
+	source *server
+	target *server
+
+	mu      sync.Mutex
+	servers []*server
+}
+
+// programs is one installation of PostgreSQL.
+type programs struct {
+	major    int
+	dir      string
+	template func() (string, error) // makes a cluster to copy, once
 }
 
 func TestMain(m *testing.M) { os.Exit(runLab(m)) }
 
-func runLab(m *testing.M) int {
-	bin, err := findServer()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "PostgreSQL's server is needed for these tests:", err)
-		return 1
-	}
-	lab.bin = bin
-	// Not os.TempDir's own 0700 child: the server's user must be able to walk in.
-	lab.dir, err = os.MkdirTemp("", "meridian-pg-")
-	if err != nil {
+func runLab(m *testing.M) (code int) {
+	fail := func(err error) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
+	}
+	var err error
+	// Not t.TempDir, which is 0700: the server's user must be able to walk in.
+	if lab.dir, err = os.MkdirTemp("", "meridian-pg-"); err != nil {
+		return fail(err)
 	}
 	defer os.RemoveAll(lab.dir) //nolint:errcheck // best effort
 	if err := setUpLab(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return fail(err)
 	}
-	defer lab.source.kill()
-	defer lab.target.kill()
-	return m.Run()
+	defer func() {
+		for _, s := range lab.servers {
+			s.kill()
+		}
+	}()
+	if lab.source, err = newServer("source", lab.bins[0], nil); err != nil {
+		return fail(err)
+	}
+	if lab.target, err = newServer("target", lab.bins[0], nil); err != nil {
+		return fail(err)
+	}
+	code = m.Run()
+	if err := noSecretInLogs(); err != nil {
+		return fail(err)
+	}
+	return code
 }
 
-func findServer() (string, error) {
-	if dir := os.Getenv("MERIDIAN_POSTGRES_BIN"); dir != "" {
-		return dir, nil
-	}
-	dirs, _ := filepath.Glob("/usr/lib/postgresql/*/bin")
-	cache, _ := os.UserCacheDir()
-	more, _ := filepath.Glob(filepath.Join(cache, "meridian", "postgres", "*", "bin"))
-	for _, d := range append(dirs, more...) {
-		if _, err := os.Stat(filepath.Join(d, "initdb")); err == nil {
-			return d, nil
+// noSecretInLogs reads what all servers logged, which is every statement that we let them log.
+func noSecretInLogs() error {
+	for _, s := range lab.servers {
+		b, err := os.ReadFile(s.logFile)
+		if err != nil {
+			return err
+		}
+		for line := range strings.Lines(string(b)) {
+			for _, secret := range []string{adminPassword, quoteConn(adminPassword), "App-Secret", "Repl-Secret", "SCRAM-SHA-256$"} {
+				if strings.Contains(line, secret) {
+					return fmt.Errorf("the log of server %s holds a secret: %s", s.name, line)
+				}
+			}
 		}
 	}
-	path, err := exec.LookPath("initdb")
-	return filepath.Dir(path), err
+	return nil
 }
+
+// findPrograms looks where the local provider looks: MERIDIAN_POSTGRES_BIN (a list like PATH) alone if it is set, else the usual places.
+func findPrograms() []programs {
+	dirs := filepath.SplitList(os.Getenv("MERIDIAN_POSTGRES_BIN"))
+	if len(dirs) == 0 {
+		cache, _ := os.UserCacheDir()
+		for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/var/cache/meridian/postgres/*/bin", filepath.Join(cache, "meridian/postgres/*/bin")} {
+			found, _ := filepath.Glob(pattern)
+			dirs = append(dirs, found...)
+		}
+		if path, err := exec.LookPath("initdb"); err == nil {
+			dirs = append(dirs, filepath.Dir(path))
+		}
+	}
+	var out []programs
+	for _, dir := range dirs {
+		version, err := asServer(filepath.Join(dir, "postgres"), "--version").Output()
+		m := versionLine.FindSubmatch(version)
+		if err != nil || m == nil {
+			continue
+		}
+		v, _ := strconv.Atoi(string(m[1]))
+		if v >= oldestMajor && !slices.ContainsFunc(out, func(p programs) bool { return p.major == v }) {
+			out = append(out, programs{major: v, dir: dir, template: sync.OnceValues(func() (string, error) { return initTemplate(dir, v) })})
+		}
+	}
+	slices.SortFunc(out, func(a, b programs) int { return a.major - b.major })
+	return out
+}
+
+// findInLab is the way of engines in tests to a pg_dump.
+func findInLab(version int) (string, error) {
+	for _, p := range lab.bins {
+		if p.major == version {
+			return filepath.Join(p.dir, "pg_dump"), nil
+		}
+	}
+	return "", fmt.Errorf("no PostgreSQL %d here", version)
+}
+
+func newEngine() *Engine { return New(WithPgDump(findInLab)) }
 
 func setUpLab() error {
 	if os.Getuid() == 0 {
@@ -90,33 +155,37 @@ func setUpLab() error {
 	if err := os.Chmod(lab.dir, 0o755); err != nil {
 		return err
 	}
-	pw := filepath.Join(lab.dir, "pw")
+	if lab.bins = findPrograms(); len(lab.bins) == 0 {
+		return errors.New("these tests need PostgreSQL's server: install it, or name its bin folder in MERIDIAN_POSTGRES_BIN")
+	}
+	return nil
+}
+
+func initTemplate(bin string, version int) (string, error) {
+	pw, dir := filepath.Join(lab.dir, fmt.Sprintf("pw-%d", version)), filepath.Join(lab.dir, fmt.Sprintf("template-%d", version))
 	if err := os.WriteFile(pw, []byte(adminPassword), 0o644); err != nil {
-		return err
+		return "", err
 	}
 	defer os.Remove(pw) //nolint:errcheck // best effort
-	if out, err := asServer(filepath.Join(lab.bin, "initdb"), "-N", "-D", filepath.Join(lab.dir, "template"), "-U", "meridian_admin",
-		"-A", "scram-sha-256", "--pwfile", pw, "-E", "UTF8", "--locale", "C").CombinedOutput(); err != nil {
-		return fmt.Errorf("initdb: %w: %s", err, out)
+	out, err := asServer(filepath.Join(bin, "initdb"), "-N", "-D", dir, "-U", "meridian_admin",
+		"-A", "scram-sha-256", "--pwfile", pw, "-E", "UTF8", "--locale", "C").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("initdb: %w: %s", err, out)
 	}
-	var err error
-	if lab.source, err = newServer("source", nil); err != nil {
-		return err
-	}
-	lab.target, err = newServer("target", nil)
-	return err
+	return dir, nil
 }
 
 func asServer(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "LC_ALL=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: lab.cred, Pdeathsig: syscall.SIGQUIT, Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: lab.cred, Setpgid: true}
 	return cmd
 }
 
 // server is one real PostgreSQL server on a loopback address. It logs every statement, so that a test can look for secrets.
 type server struct {
+	bin                programs
 	name, dir, logFile string
 	host               string
 	port               int
@@ -125,8 +194,12 @@ type server struct {
 	exited             chan struct{}
 }
 
-func newServer(name string, settings map[string]string) (*server, error) {
-	s := &server{name: name, host: "127.77.0.1", settings: settings}
+func newServer(name string, bin programs, settings map[string]string) (*server, error) {
+	s := &server{bin: bin, name: name, host: "127.77.0.1", settings: settings}
+	template, err := bin.template()
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(lab.dir, name+"-")
 	if err != nil {
 		return nil, err
@@ -137,11 +210,11 @@ func newServer(name string, settings map[string]string) (*server, error) {
 		}
 	}
 	s.dir, s.logFile = filepath.Join(dir, "data"), filepath.Join(dir, "log")
-	if out, err := asServer("cp", "-a", filepath.Join(lab.dir, "template"), s.dir).CombinedOutput(); err != nil {
+	if out, err := asServer("cp", "-a", template, s.dir).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("copy cluster: %w: %s", err, out)
 	}
 	// Copies would share the identity by which a subscriber names its slots.
-	if out, err := asServer(filepath.Join(lab.bin, "pg_resetwal"), "-f", "-D", s.dir).CombinedOutput(); err != nil {
+	if out, err := asServer(filepath.Join(bin.dir, "pg_resetwal"), "-f", "-D", s.dir).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("pg_resetwal: %w: %s", err, out)
 	}
 	listener, err := net.Listen("tcp", s.host+":0")
@@ -152,10 +225,21 @@ func newServer(name string, settings map[string]string) (*server, error) {
 	if err := listener.Close(); err != nil {
 		return nil, err
 	}
+	lab.mu.Lock()
+	lab.servers = append(lab.servers, s)
+	lab.mu.Unlock()
 	return s, s.start()
 }
 
 func (s *server) start() error {
+	if err := s.launch(); err != nil {
+		return err
+	}
+	return s.wait(func(err error) bool { return err == nil })
+}
+
+// launch starts the server's process.
+func (s *server) launch() error {
 	hba := "local all all scram-sha-256\nhost all all 127.0.0.0/8 scram-sha-256\n"
 	if err := os.WriteFile(filepath.Join(s.dir, "pg_hba.conf"), []byte(hba), 0o644); err != nil {
 		return err
@@ -177,9 +261,8 @@ func (s *server) start() error {
 		return err
 	}
 	defer log.Close() //nolint:errcheck // the child has its own
-	s.cmd = asServer(filepath.Join(lab.bin, "postgres"), args...)
+	s.cmd = asServer(filepath.Join(s.bin.dir, "postgres"), args...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	s.cmd.SysProcAttr.Pdeathsig = 0 // bound to a thread, which Go may end
 	if err := s.cmd.Start(); err != nil {
 		return err
 	}
@@ -188,11 +271,16 @@ func (s *server) start() error {
 		_ = cmd.Wait()
 		close(exited)
 	}(s.cmd, s.exited)
+	return nil
+}
+
+// wait looks until what a probe says is what is wanted.
+func (s *server) wait(wanted func(error) bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for {
 		err := New().Probe(ctx, s.target(s.name))
-		if err == nil {
+		if wanted(err) {
 			return nil
 		}
 		select {
@@ -209,7 +297,7 @@ func (s *server) start() error {
 
 // kill ends the server at once, workers included, as a lost machine would.
 func (s *server) kill() {
-	if s == nil || s.cmd == nil {
+	if s.cmd == nil {
 		return
 	}
 	_ = syscall.Kill(s.cmd.Process.Pid, syscall.SIGCONT)
@@ -255,21 +343,17 @@ func (s *server) target(region string) providers.Target {
 // ownServer starts a server for one test.
 func ownServer(t *testing.T, name string, settings map[string]string) *server {
 	t.Helper()
-	s, err := newServer(name, settings)
+	return ownServerOf(t, name, lab.bins[0], settings)
+}
+
+func ownServerOf(t *testing.T, name string, bin programs, settings map[string]string) *server {
+	t.Helper()
+	s, err := newServer(name, bin, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.kill)
 	return s
-}
-
-func (s *server) log(t *testing.T) string {
-	t.Helper()
-	b, err := os.ReadFile(s.logFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }
 
 // session opens a session as a user, or as the admin where user is empty.
@@ -308,7 +392,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	for !ok() {
-		if pause(ctx, 10*time.Millisecond) != nil {
+		if pause(ctx, 50*time.Millisecond) != nil {
 			t.Fatalf("never: %s", what)
 		}
 	}

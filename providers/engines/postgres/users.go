@@ -152,7 +152,7 @@ func dropRole(ctx context.Context, g *guard, t providers.Target, name string) (b
 		dbs[i].owner = t.Endpoint.User
 	}
 	for _, d := range dbs {
-		if d.broken {
+		if d.broken || d.closed {
 			continue
 		}
 		if err := disown(ctx, g, t, d, name); err != nil {
