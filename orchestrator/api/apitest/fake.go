@@ -103,12 +103,12 @@ func (f *Fake) Submit(ctx context.Context, in orchestrator.SubmitRequest) (orche
 		out.Runs = append(out.Runs, r.last())
 		if in.Check {
 			r.history[0].Kind = stacks.RunCheck
-			f.plan(r)
+			f.plan(r, false)
 			f.step(r, func(v *orchestrator.RunView) { v.Phase = stacks.PhaseDone })
 			continue
 		}
-		f.plan(r)
-		if v := r.last(); !v.HasChanges || (in.Yes && v.NeedsApproval == "") {
+		f.plan(r, in.Yes)
+		if r.last().Approved {
 			f.apply(r)
 		}
 	}
@@ -132,8 +132,8 @@ func (f *Fake) newRun(spec stacks.Database, kind stacks.RunKind, actor string) *
 	return r
 }
 
-// plan makes a plan: nothing to do for a database that is ready.
-func (f *Fake) plan(r *run) {
+// plan makes a plan: nothing to do for a database that is ready. yes is the one given in advance.
+func (f *Fake) plan(r *run, yes bool) {
 	f.step(r, func(v *orchestrator.RunView) {
 		v.Phase, v.PlanDigest, v.Approved = stacks.PhasePlanning, "", false
 		setRegions(v, stacks.RegionPlanning)
@@ -156,6 +156,7 @@ func (f *Fake) plan(r *run) {
 				v.NeedsApproval = strings.TrimPrefix(v.NeedsApproval+fmt.Sprintf("; %ss %s in %s", c.Action, c.Address, c.Region), "; ")
 			}
 		}
+		v.Approved = !v.HasChanges || (yes && v.NeedsApproval == "")
 		setRegions(v, phase)
 	})
 }

@@ -52,7 +52,7 @@ func (f *Fake) Destroy(_ context.Context, namespace, name, actor string) (orches
 	}
 	r := f.newRun(*db.Spec, stacks.RunDestroy, actor)
 	first := r.last()
-	f.plan(r)
+	f.plan(r, false)
 	return first, nil
 }
 
@@ -70,7 +70,7 @@ func (f *Fake) Approve(_ context.Context, id, digest, actor string) (orchestrato
 	case v.Phase != stacks.PhaseAwaiting:
 		return v, &orchestrator.Problem{Code: orchestrator.CodeConflict, Title: "run " + id + " does not wait for an approval: it is " + string(v.Phase)}
 	case v.Name == Stale && r.plans == 1:
-		f.plan(r)
+		f.plan(r, false)
 		fallthrough
 	case v.PlanDigest != digest:
 		return v, &orchestrator.Problem{Code: orchestrator.CodeStalePlan, Title: "that is not the plan of run " + id, Next: "meridian run watch " + id}

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"meridian/orchestrator/api/apitest"
+)
+
+var updateScripts = flag.Bool("update", false, "write the golden parts of the scripts anew")
+
+// TestMain makes this test binary the program `meridian` of the scripts, with a fake service behind its server.
+// MERIDIAN_BIN=/path/to/bin/meridian puts real programs there instead, and the scripts marked [real] run too.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"meridian": func() {
+		if program := os.Getenv("MERIDIAN_BIN"); program != "" {
+			err := syscall.Exec(program, append([]string{program}, os.Args[1:]...), os.Environ())
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(125)
+		}
+		openBackend = openFake
+		main()
+	}})
+}
+
+// openFake is a backend without anything real in it. It says on start what it was asked for.
+func openFake(_ context.Context, o serveOptions, logger *slog.Logger) (*backend, error) {
+	if os.Getenv("FAKE_BACKEND") == "broken" {
+		return nil, &exitError{Code: exitFailed, What: "the store is of a newer version", Next: "start the Meridian that made it"}
+	}
+	logger.Info("fake backend", "data", o.Data, "url", o.URL, "ui", o.UI, "terraform", o.Terraform)
+	b := &backend{Service: apitest.New(), Close: func() { logger.Info("fake backend closed") }}
+	if o.UI {
+		b.LoginURL = func(next string) string { return o.URL + "/open?token=fake&next=" + next }
+		b.Web = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "web %s authorized=%v\n", r.URL.Path, o.Authorized(r))
+		})
+	}
+	return b, nil
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *updateScripts,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Condition: func(cond string) (bool, error) {
+			if cond == "real" {
+				return os.Getenv("MERIDIAN_BIN") != "", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("MERIDIAN_DATA", filepath.Join(env.WorkDir, "data"))
+			env.Setenv("MERIDIAN_BIN", os.Getenv("MERIDIAN_BIN"))
+			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+			env.Setenv("TERM", "xterm")
+			env.Setenv("LANG", "C.UTF-8")
+			return os.MkdirAll(filepath.Join(env.WorkDir, "home"), 0o700)
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": code, "interrupt": interrupt, "serve": serve, "stopserver": stopServer, "spec": spec, "sh": sh,
+		},
+	})
+}
+
+// code N PROGRAM ARGS... runs a program that has to end with exit code N.
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N program [args...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	var exit *exec.ExitError
+	got := 0
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// sh COMMAND runs a command line of the shell; its exit code is printed to stdout as code=N.
+func sh(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: sh 'command line'")
+	}
+	ts.Check(ts.Exec("sh", "-c", args[0]+"\necho code=$?"))
+}
+
+// interrupt PATTERN PROGRAM ARGS... starts a program, sends it SIGINT once its stderr or stdout matches PATTERN, and prints its exit code as code=N.
+func interrupt(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: interrupt pattern program [args...]")
+	}
+	pattern := regexp.MustCompile(args[0])
+	cmd := command(ts, args[1:]...)
+	var both lockedBuffer
+	cmd.Stdout = io.MultiWriter(ts.Stdout(), &both)
+	cmd.Stderr = io.MultiWriter(ts.Stderr(), &both)
+	ts.Check(cmd.Start())
+	seen := waitUntil(func() bool { return pattern.MatchString(both.String()) })
+	if seen {
+		ts.Check(cmd.Process.Signal(syscall.SIGINT))
+	} else {
+		cmd.Process.Kill()
+	}
+	err := cmd.Wait()
+	if !seen {
+		ts.Fatalf("%q was never printed; what was: %s", args[0], both.String())
+	}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		ts.Fatalf("%v", err)
+	}
+	fmt.Fprintf(ts.Stdout(), "code=%d\n", cmd.ProcessState.ExitCode())
+}
+
+// serve ARGS... starts `meridian server ARGS...` on a free port and waits until it is ready. It is stopped when the script ends.
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	cmd := command(ts, append([]string{"meridian", "server", "--listen", "127.0.0.1:0"}, args...)...)
+	var out, errs lockedBuffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	ts.Check(cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	running := &runningServer{cmd: cmd, ended: ended, out: &out, errs: &errs}
+	servers.Store(ts, running)
+	ts.Defer(func() { running.stop() })
+	if !waitUntil(func() bool { return strings.Contains(out.String(), "is ready") || len(ended) > 0 }) || len(ended) > 0 {
+		ts.Fatalf("the server does not become ready: %s%s", out.String(), errs.String())
+	}
+	if lines := strings.Count(out.String(), "\n"); lines != 1 {
+		ts.Fatalf("the server printed %d lines: %s", lines, out.String())
+	}
+	text, err := os.ReadFile(filepath.Join(dataOf(ts, args), "server.json"))
+	ts.Check(err)
+	var info serverInfo
+	ts.Check(json.Unmarshal(text, &info))
+	ts.Setenv("URL", info.URL)
+	ts.Setenv("PID", strconv.Itoa(info.PID))
+}
+
+func dataOf(ts *testscript.TestScript, args []string) string {
+	for i, a := range args {
+		if a == "--data" && i+1 < len(args) {
+			return ts.MkAbs(args[i+1])
+		}
+	}
+	return ts.Getenv("MERIDIAN_DATA")
+}
+
+// stopserver sends SIGTERM to the script's last server and prints what it had to say; the server has to end with exit code 0.
+func stopServer(ts *testscript.TestScript, neg bool, args []string) {
+	v, ok := servers.Load(ts)
+	if !ok {
+		ts.Fatalf("no server runs")
+	}
+	running := v.(*runningServer)
+	err := running.stop()
+	fmt.Fprint(ts.Stdout(), running.out.String())
+	fmt.Fprint(ts.Stderr(), running.errs.String())
+	ts.Check(err)
+}
+
+var servers sync.Map // *testscript.TestScript -> *runningServer
+
+type runningServer struct {
+	cmd       *exec.Cmd
+	ended     chan error
+	out, errs *lockedBuffer
+	once      sync.Once
+	err       error
+}
+
+func (r *runningServer) stop() error {
+	r.once.Do(func() {
+		_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
+		select {
+		case r.err = <-r.ended:
+		case <-time.After(20 * time.Second):
+			r.err = errors.New("the server does not stop")
+			_ = r.cmd.Process.Kill()
+		}
+	})
+	return r.err
+}
+
+// spec NAME [FILE] writes the example spec as a database of that name.
+func spec(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: spec name [file]")
+	}
+	file := args[0] + ".yaml"
+	if len(args) == 2 {
+		file = args[1]
+	}
+	text := strings.Replace(demoSpec, "name: orders\n", "name: "+args[0]+"\n", 1)
+	ts.Check(os.MkdirAll(filepath.Dir(ts.MkAbs(file)), 0o755))
+	ts.Check(os.WriteFile(ts.MkAbs(file), []byte(text), 0o644))
+}
+
+// command is a program of the script, in its directory and environment.
+func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
+	path := args[0]
+	for _, dir := range filepath.SplitList(ts.Getenv("PATH")) {
+		if _, err := os.Stat(filepath.Join(dir, args[0])); err == nil {
+			path = filepath.Join(dir, args[0])
+			break
+		}
+	}
+	cmd := exec.Command(path, args[1:]...)
+	cmd.Dir = ts.MkAbs(".")
+	for _, name := range []string{"PATH", "HOME", "TERM", "LANG", "MERIDIAN_DATA", "MERIDIAN_BIN", "MERIDIAN_SERVER", "MERIDIAN_TOKEN", "FAKE_BACKEND", "GOCOVERDIR"} {
+		if v := ts.Getenv(name); v != "" {
+			cmd.Env = append(cmd.Env, name+"="+v)
+		}
+	}
+	return cmd
+}
+
+// waitUntil looks every 5 ms for at most 15 s.
+func waitUntil(done func() bool) bool {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(15 * time.Second)
+	for {
+		if done() {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-late:
+			return false
+		}
+	}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
