@@ -50,8 +50,10 @@ type world struct {
 	env     []string
 }
 
+// newWorld makes a world; its test runs beside others, for most of its time is waiting.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("no terraform on PATH")
 	}

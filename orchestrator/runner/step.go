@@ -120,7 +120,7 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	r := w.newRun(att, step)
 	defer r.tail.close()
 	if err := r.start(p, stackLock); err != nil {
-		return w.giveUp(ctx, att, refuse(RuleStart, "terraform could not be started", err.Error(), "try again"))
+		return w.giveUp(ctx, att, notStarted(err.Error()))
 	}
 	p.secrets = nil
 	stackLock.close() // the shim holds it now; that it is free will prove that nothing lives
@@ -130,13 +130,20 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 		return err
 	}
 	if !launched {
-		return w.giveUp(ctx, att, refuse(RuleStart, "terraform could not be started", "its shim ended before it", "try again"))
+		return w.giveUp(ctx, att, notStarted("its shim ended before it"))
 	}
 	stackLock, _, err = r.conclude(ctx)
 	if err == nil && w.emptied && stackLock != nil {
 		w.forgetLocks(att.Stack)
 	}
 	return err
+}
+
+// notStarted ends a step whose terraform never ran: the same may be tried again.
+func notStarted(detail string) *refusal {
+	r := refuse(RuleStart, "terraform could not be started", detail, "try again")
+	r.retryable = true
+	return r
 }
 
 // begin writes the attempt down and stages it; what goes wrong here ends the step.
