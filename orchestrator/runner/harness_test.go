@@ -27,8 +27,11 @@ import (
 	"meridian/stacks/terraform"
 )
 
-// TestMain lets the test's binary be the runner and the shim: they run their own executable.
+// TestMain lets the test's binary be the runner, the shim and our plugin.
 func TestMain(m *testing.M) {
+	if os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "" {
+		os.Exit(servePlugin())
+	}
 	verbs := []string{terraform.VerbFind, terraform.VerbTemplate, terraform.VerbShow, terraform.VerbStep, terraform.VerbShim, runner.VerbSweep}
 	if len(os.Args) > 1 && slices.Contains(verbs, os.Args[1]) {
 		os.Exit(runner.Main(os.Args[1:], os.Stdout, os.Stderr))

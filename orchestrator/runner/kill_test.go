@@ -29,14 +29,17 @@ func (w *world) applying(n int, takes time.Duration) (step string, s stacks.Stac
 	return step, s
 }
 
-// one returns the only process of a role.
-func (w *world) one(role string) proc {
+// one returns the only process of a role. A child of it between its fork and its exec looks like a second one, for a moment.
+func (w *world) one(role string) (p proc) {
 	w.t.Helper()
-	list := w.processes(role)
-	if len(list) != 1 {
-		w.t.Fatalf("%d processes of role %s: %v\n%s", len(list), role, list, w.log())
-	}
-	return list[0]
+	w.until("there is one "+role, func() bool {
+		list := w.processes(role)
+		if len(list) == 1 {
+			p = list[0]
+		}
+		return len(list) == 1
+	})
+	return p
 }
 
 // gone waits until no process of a role lives.
