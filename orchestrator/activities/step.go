@@ -9,6 +9,7 @@ import (
 
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
+	"meridian/persistence/store"
 	"meridian/providers"
 	"meridian/stacks"
 )
@@ -61,7 +62,7 @@ func (a *Activities) advance(ctx context.Context, run catalog.Run, spec stacks.D
 		return a.move(ctx, run, catalog.Move{To: afterYes(links)})
 	case stacks.PhaseUnlinking:
 		if m, failed := linkFailure(links.remove, links.rows); failed {
-			return a.fail(ctx, run, "LinkFailed", m, nil)
+			return a.fail(ctx, run, "LinkFailed", m)
 		}
 		return a.move(ctx, run, catalog.Move{To: stacks.PhaseApplying})
 	case stacks.PhaseApplying:
@@ -82,7 +83,7 @@ func afterYes(l linkWork) stacks.Phase {
 // afterPlanning joins the regions' plans into one digest and finds out whether a yes is needed that is not there.
 func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec stacks.Database, links linkWork) (catalog.Run, error) {
 	if run.Cancel {
-		return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled while planning; nothing was changed"})
+		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled while planning; nothing was changed"})
 	}
 	var digests []stacks.RegionDigest
 	for _, r := range run.Regions {
@@ -90,16 +91,13 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		case stacks.RegionPlanned, stacks.RegionUnchanged:
 			digests = append(digests, stacks.RegionDigest{Region: r.Region, Digest: r.ArtifactDigest})
 		case stacks.RegionFailed, stacks.RegionCancelled:
-			return a.fail(ctx, run, "PlanFailed", a.story(run)+"; nothing was changed", nil)
+			return a.stop(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: "PlanFailed", Message: a.story(run) + "; nothing was changed"})
 		default: // its plan is yet to come
 			return run, nil
 		}
 	}
 	if run.Kind == stacks.RunCheck {
-		if err := a.Catalog.Discard(ctx, run.Incarnation); err != nil {
-			return run, err
-		}
-		return a.move(ctx, run, catalog.Move{To: stacks.PhaseDone, PlanDigest: stacks.RunDigest(digests)})
+		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseDone, PlanDigest: stacks.RunDigest(digests)})
 	}
 	m := catalog.Move{To: stacks.PhaseAwaiting, PlanDigest: stacks.RunDigest(digests), NeedsApproval: needsApproval(run, spec)}
 	run, err := a.move(ctx, run, m)
@@ -107,6 +105,27 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		return run, err
 	}
 	return a.advance(ctx, run, spec)
+}
+
+// stop ends a run that changed nothing. A check of a database that does not exist leaves nothing behind.
+func (a *Activities) stop(ctx context.Context, run catalog.Run, m catalog.Move) (catalog.Run, error) {
+	if m.To == stacks.PhaseFailed {
+		m.Diagnostics = a.diagnostics(ctx, run)
+	}
+	if run.Kind == stacks.RunCheck {
+		err := a.Catalog.Discard(ctx, run.Incarnation, func(tx *store.Tx) error {
+			for _, r := range run.Regions {
+				if err := a.Journal.Forget(ctx, tx, stackID(run, r.Region)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return run, err
+		}
+	}
+	return a.move(ctx, run, m)
 }
 
 // needsApproval names what a yes given in advance does not cover.
@@ -144,7 +163,7 @@ func (a *Activities) afterApplying(ctx context.Context, run catalog.Run, links l
 				continue
 			}
 			if r.Plans >= maxPlans {
-				return a.fail(ctx, run, "RegionFailed", fmt.Sprintf("%s was planned %d times and could not be applied: %s", r.Region, r.Plans, r.Message), nil)
+				return a.fail(ctx, run, "RegionFailed", fmt.Sprintf("%s was planned %d times and could not be applied: %s", r.Region, r.Plans, r.Message))
 			}
 			return a.Catalog.Replan(ctx, run.ID, r.Region, r.Message)
 		default: // still at work, after all
@@ -157,7 +176,7 @@ func (a *Activities) afterApplying(ctx context.Context, run catalog.Run, links l
 	case run.Kind == stacks.RunApply && len(links.ensure) > 0:
 		return a.move(ctx, run, catalog.Move{To: stacks.PhaseLinking})
 	case failed:
-		return a.fail(ctx, run, "RegionFailed", a.story(run), nil)
+		return a.fail(ctx, run, "RegionFailed", a.story(run))
 	}
 	return a.finish(ctx, run, links)
 }
@@ -166,14 +185,14 @@ func (a *Activities) afterApplying(ctx context.Context, run catalog.Run, links l
 func (a *Activities) finish(ctx context.Context, run catalog.Run, links linkWork) (catalog.Run, error) {
 	for _, r := range run.Regions {
 		if r.Phase == stacks.RegionFailed {
-			return a.fail(ctx, run, "RegionFailed", a.story(run), nil)
+			return a.fail(ctx, run, "RegionFailed", a.story(run))
 		}
 	}
 	if m, failed := linkFailure(links.ensure, links.rows); failed && run.Phase == stacks.PhaseLinking {
 		if run.Cancel {
 			return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled; " + m})
 		}
-		return a.fail(ctx, run, "LinkFailed", m, nil)
+		return a.fail(ctx, run, "LinkFailed", m)
 	}
 	if run.Kind == stacks.RunDestroy {
 		if err := a.Catalog.RemoveDatabase(ctx, run.Incarnation); err != nil {
@@ -193,8 +212,8 @@ func (a *Activities) move(ctx context.Context, run catalog.Run, m catalog.Move) 
 }
 
 // fail ends a run with the diagnostics of its regions, sorted by region.
-func (a *Activities) fail(ctx context.Context, run catalog.Run, reason, message string, extra []stacks.Diagnostic) (catalog.Run, error) {
-	return a.move(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: reason, Message: message, Diagnostics: append(extra, a.diagnostics(ctx, run)...)})
+func (a *Activities) fail(ctx context.Context, run catalog.Run, reason, message string) (catalog.Run, error) {
+	return a.move(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: reason, Message: message, Diagnostics: a.diagnostics(ctx, run)})
 }
 
 // diagnostics collects what terraform said of the regions that failed.

@@ -28,6 +28,13 @@ func light(ctx workflow.Context, t stacks.Timing) workflow.Context {
 	})
 }
 
+// once is for one look that is not worth a poll.
+func once(ctx workflow.Context, t stacks.Timing) workflow.Context {
+	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		ScheduleToCloseTimeout: t.LightTimeout, RetryPolicy: &temporal.RetryPolicy{MaximumAttempts: 1},
+	})
+}
+
 // terraform is for steps that attach to a runner: long, heartbeating, taken up again at once when a worker goes.
 func terraform(ctx workflow.Context, in RunInput, location, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{

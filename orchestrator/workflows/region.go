@@ -21,8 +21,12 @@ func ProvisionRegion(ctx workflow.Context, in RegionInput) error {
 	if in.Destroy {
 		return workflow.ExecuteLocalActivity(light(ctx, in.Timing), activities.NameRemoveRegion, subject).Get(ctx, nil)
 	}
+	// The first look costs one event; a place that is not ready yet is polled.
 	var answers activities.RegionResult
-	err := workflow.ExecuteActivity(ready(ctx, in.RunInput, "wait until "+in.Region+" is ready"), activities.NameCheckReady, subject).Get(ctx, &answers)
+	err := workflow.ExecuteLocalActivity(once(ctx, in.Timing), activities.NameCheckReady, subject).Get(ctx, &answers)
+	if err != nil {
+		err = workflow.ExecuteActivity(ready(ctx, in.RunInput, "wait until "+in.Region+" is ready"), activities.NameCheckReady, subject).Get(ctx, &answers)
+	}
 	if err != nil || !answers.Go {
 		return err
 	}
