@@ -28,17 +28,23 @@ var actionWords = map[stacks.Action]struct{ sign, word, count string }{
 func diffText(v orchestrator.RunView, s style) string {
 	var b strings.Builder
 	title := fmt.Sprintf("Plan of %s/%s", v.Namespace, v.Name)
-	if len(v.Changes) == 0 {
-		what := "no changes"
-		if v.HasChanges {
-			what = "no resource changes, but its outputs or its state change"
+	var resources, outputs []stacks.Change
+	for _, c := range v.Changes {
+		if isOutput(c) {
+			outputs = append(outputs, c)
+		} else {
+			resources = append(resources, c)
 		}
-		fmt.Fprintf(&b, "%s: %s\n", s.bold(title), what)
-	} else {
-		fmt.Fprintf(&b, "%s: %s\n", s.bold(title), countActions(v.Changes))
 	}
-	changes := slices.Clone(v.Changes)
-	slices.SortStableFunc(changes, func(x, y stacks.Change) int {
+	what := countActions(resources)
+	switch {
+	case what == "" && !v.HasChanges:
+		what = "no changes"
+	case what == "":
+		what = "no resource changes, but its outputs or its state change"
+	}
+	fmt.Fprintf(&b, "%s: %s\n", s.bold(title), what)
+	slices.SortStableFunc(resources, func(x, y stacks.Change) int {
 		if d := rank(x) - rank(y); d != 0 {
 			return d
 		}
@@ -47,11 +53,35 @@ func diffText(v orchestrator.RunView, s style) string {
 		}
 		return strings.Compare(x.Address, y.Address)
 	})
-	for _, c := range changes {
+	for _, c := range resources {
 		b.WriteString(changeText(c, s))
 	}
+	b.WriteString(outputsText(outputs, s))
 	if v.PlanDigest != "" {
 		fmt.Fprintf(&b, "\n  plan digest %s\n", v.PlanDigest)
+	}
+	return b.String()
+}
+
+const outputPrefix = "output."
+
+func isOutput(c stacks.Change) bool {
+	return c.Type == "" && strings.HasPrefix(c.Address, outputPrefix)
+}
+
+// outputsText shows what a plan does to a stack's outputs, one line each: they follow from its resources.
+func outputsText(outputs []stacks.Change, s style) string {
+	slices.SortStableFunc(outputs, func(x, y stacks.Change) int { return strings.Compare(x.Region, y.Region) })
+	var b strings.Builder
+	for i, c := range outputs {
+		if i == 0 || outputs[i-1].Region != c.Region {
+			fmt.Fprintf(&b, "\n  %s\n", s.dim("outputs in "+clean(c.Region)))
+		}
+		value := ""
+		for _, at := range c.Attributes {
+			value = attributeText(c.Action, at, s)
+		}
+		fmt.Fprintf(&b, "    %3s %s = %s\n", actionWords[c.Action].sign, clean(strings.TrimPrefix(c.Address, outputPrefix)), value)
 	}
 	return b.String()
 }

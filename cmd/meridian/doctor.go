@@ -63,7 +63,7 @@ func newDoctor(a *app) *cobra.Command {
 // examine looks at everything a server on dir needs; it changes nothing.
 func (a *app) examine(ctx context.Context, dir string) []finding {
 	return []finding{
-		examinePrograms(), examineTerraform(ctx), examinePostgres(ctx), examineDataDir(dir), examineSpace(dir), examineToken(dir),
+		examinePrograms(), examineTerraform(ctx), examinePostgres(ctx, dir), examineDataDir(dir), examineSpace(dir), examineToken(dir),
 		examinePort(dir), a.examineServer(ctx),
 	}
 }
@@ -135,13 +135,13 @@ func atLeast(version string, major, minor int) bool {
 	return err1 == nil && err2 == nil && (gotMajor > major || (gotMajor == major && gotMinor >= minor))
 }
 
-func examinePostgres(ctx context.Context) finding {
+func examinePostgres(ctx context.Context, dir string) finding {
 	f := finding{Check: "postgresql", State: "ok"}
 	next := "install PostgreSQL 14 or later (Debian: apt-get install postgresql); make demo does it for you"
 	if offlineRegistry == nil {
 		return finding{Check: "postgresql", State: "warn", What: "this build has no provider local"}
 	}
-	registry, err := offlineRegistry(ctx, false)
+	registry, err := offlineRegistry(ctx, dir, false)
 	var versions []string
 	if err == nil {
 		versions, err = registry.EngineVersions(ctx, "local", "postgres")

@@ -61,7 +61,7 @@ func (a *app) printDatabases(dbs []orchestrator.DatabaseView) error {
 		t.row("NAMESPACE", "NAME", "ENGINE", "PHASE", "REGIONS", "LINKS", "REVISION", "AGE")
 		for _, d := range dbs {
 			t.row(d.Namespace, d.Name, engineWords(d), d.Phase, count(d.Regions, func(r orchestrator.RegionView) bool { return r.Phase == "ready" }),
-				count(d.Links, func(l orchestrator.LinkView) bool { return l.Phase == "verified" }),
+				count(d.Links, func(l orchestrator.LinkView) bool { return l.Phase == linkVerified }),
 				fmt.Sprintf("%d/%d", d.Applied, d.Revision), since(d.CreatedAt, time.Now()))
 		}
 	})

@@ -32,7 +32,7 @@ func changeLines(prev *orchestrator.RunView, v orchestrator.RunView, now time.Ti
 	}
 	for _, l := range v.Links {
 		was := linkOf(prev, l.Name)
-		if l.Phase != was.Phase || l.Message != was.Message || (l.VerifiedAt != nil && was.VerifiedAt == nil) {
+		if l.Phase != was.Phase || l.Message != was.Message || (l.Phase == linkVerified && was.VerifiedAt == nil) {
 			add("%s  %s  %s%s", v.Name, l.Name, linkWords(l), suffix(l.Message))
 		}
 	}
@@ -63,12 +63,14 @@ func regionWords(r orchestrator.RunRegionView) string {
 	return s
 }
 
+// linkVerified is the catalog's word for a link through which a row went.
+const linkVerified = "verified"
+
 func linkWords(l orchestrator.LinkView) string {
-	s := l.Phase
-	if l.VerifiedAt != nil {
-		s += fmt.Sprintf("  verified by a row, lag %s", lag(l.LagMS))
+	if l.Phase == linkVerified {
+		return fmt.Sprintf("verified by a row, lag %s", lag(l.LagMS))
 	}
-	return s
+	return l.Phase
 }
 
 // lag is in milliseconds.

@@ -11,25 +11,25 @@ import (
 
 func init() { offlineRegistry = openOffline }
 
-// openOffline registers providers and engines without a server. exact asks for the versions of our Terraform plugins, which only
+// openOffline registers providers and engines without a server. data is the data directory that paths are made of; nothing is
+// written there. exact asks for the versions of our Terraform plugins, which only
 // rendering needs: meridian-runner lays them out in a directory that is thrown away.
-func openOffline(ctx context.Context, exact bool) (*providers.Registry, error) {
-	plugins := []terraform.Plugin{{Source: terraform.LocalDBSource, Version: "0.0.0"}}
-	data, err := os.MkdirTemp("", "meridian-offline-")
+func openOffline(ctx context.Context, data string, exact bool) (*providers.Registry, error) {
+	if !exact {
+		return newRegistry(data, "offline", []terraform.Plugin{{Source: terraform.LocalDBSource, Version: "0.0.0"}})
+	}
+	runner, err := besideUs("meridian-runner")
+	if err != nil {
+		return nil, err
+	}
+	site, err := os.MkdirTemp("", "meridian-offline-")
 	if err != nil {
 		return nil, fmt.Errorf("make a temporary directory: %w", err)
 	}
-	defer os.RemoveAll(data)
-	if exact {
-		runner, err := besideUs("meridian-runner")
-		if err != nil {
-			return nil, err
-		}
-		found, err := find(ctx, runner, data, nil)
-		if err != nil {
-			return nil, err
-		}
-		plugins = found.Plugins
+	defer os.RemoveAll(site)
+	found, err := find(ctx, runner, site, nil)
+	if err != nil {
+		return nil, err
 	}
-	return newRegistry(data, "offline", plugins)
+	return newRegistry(data, "offline", found.Plugins)
 }

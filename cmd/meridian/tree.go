@@ -119,9 +119,9 @@ func linkMood(l orchestrator.LinkView) mood {
 	switch l.Phase {
 	case "", "pending":
 		return moodIdle
-	case "ready", "verified", "removed", "active":
+	case linkVerified:
 		return moodGood
-	case "failed", "broken", "lagging":
+	case "failed":
 		return moodBad
 	}
 	return moodBusy

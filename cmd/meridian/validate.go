@@ -14,7 +14,7 @@ import (
 
 // offlineRegistry opens the providers and engines of this program without a server; nil where it has none, and specs are then
 // checked for their shape only.
-var offlineRegistry func(ctx context.Context, exact bool) (*providers.Registry, error)
+var offlineRegistry func(ctx context.Context, data string, exact bool) (*providers.Registry, error)
 
 func newValidate(a *app) *cobra.Command {
 	var files []string
@@ -64,7 +64,11 @@ func (a *app) check(ctx context.Context, docs []orchestrator.Document, exact boo
 		loaded, ds := stacks.Check(ctx, sources, a.namespace, nil)
 		return loaded, ds, nil, nil
 	}
-	registry, err := offlineRegistry(ctx, exact)
+	data, err := a.dataDir()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	registry, err := offlineRegistry(ctx, data, exact)
 	if err != nil {
 		return nil, nil, nil, err
 	}
