@@ -113,7 +113,9 @@ func (s *Server) launch(ctx context.Context, find func() (ports, error)) error {
 		if err == nil || try == launchTries || !errors.Is(err, syscall.EADDRINUSE) {
 			return err
 		}
-		s.stopServer()
+		if !s.stopServer() {
+			return err
+		}
 	}
 }
 
@@ -205,30 +207,33 @@ func (s *Server) Stop() {
 		if s.ui != nil {
 			s.ui.stop()
 		}
-		s.stopServer()
-		if s.store != nil {
+		// A server that did not stop may still write: the lock stays until the process ends.
+		if s.stopServer() && s.store != nil {
 			s.store.close()
 		}
 	})
 }
 
-// stopServer stops what launch started. What does not stop in time is left to the end of the process.
-func (s *Server) stopServer() {
+// stopServer stops what launch started and says whether it stopped in time. What did not is left to the end of the process.
+func (s *Server) stopServer() bool {
 	if s.server == nil {
-		return
+		return true
 	}
 	s.log.quiet()
+	server := s.server
+	s.server = nil
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := s.server.Stop(); err != nil {
+		if err := server.Stop(); err != nil {
 			s.options.Logger.Debug("temporal did not stop cleanly", "error", err)
 		}
 	}()
 	select {
 	case <-done:
+		return true
 	case <-time.After(stopTimeout):
 		s.options.Logger.Warn("temporal did not stop in time", "timeout", stopTimeout)
+		return false
 	}
-	s.server = nil
 }
