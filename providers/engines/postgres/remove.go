@@ -93,25 +93,21 @@ func (r *removal) sourceNames() []string {
 
 // target drops the subscriptions. g is the right to change the target.
 func (r *removal) target(ctx context.Context, g *guard) error {
-	subs, err := readSubscriptions(ctx, g.conn, "")
-	if err != nil {
-		return err
-	}
-	for _, s := range subs {
-		if !ofLink(r.in, s.name) || r.keep(s.database) {
-			continue
+	return r.each(ctx, g, r.in.To, func(conn *pgx.Conn, database string) error {
+		subs, err := readSubscriptions(ctx, conn, database)
+		if err != nil {
+			return err
 		}
-		err := inDatabase(ctx, g, r.in.To, s.database, func(conn *pgx.Conn) error {
+		for _, s := range subs {
+			if !ofLink(r.in, s.name) {
+				continue
+			}
 			if err := dropSubscription(ctx, conn, s); err != nil {
 				return err
 			}
-			return dropHeartbeat(ctx, conn, s.name)
-		})
-		if err != nil {
-			return fmt.Errorf("database %s in %s: %w", s.database, r.in.To.Region, err)
 		}
-	}
-	return nil
+		return dropHeartbeat(ctx, conn, linkName(r.in, database))
+	})
 }
 
 // sourceAndRole keeps the role from logging in first: a target that we could not reach must not take its slot again.
@@ -130,8 +126,19 @@ func (r *removal) sourceAndRole(ctx context.Context, g *guard) error {
 	return nil
 }
 
-// source drops slots and publications in every database of the source. g is the right to change it.
+// source drops slots and publications. g is the right to change the source.
 func (r *removal) source(ctx context.Context, g *guard) error {
+	return r.each(ctx, g, r.in.From, func(conn *pgx.Conn, database string) error {
+		if err := r.unpublish(ctx, conn); err != nil {
+			return err
+		}
+		return dropHeartbeat(ctx, conn, linkName(r.in, database))
+	})
+}
+
+// each does the work in every database of a server but those to keep: also in one that the link named in an attempt that was
+// stopped early and forgotten since.
+func (r *removal) each(ctx context.Context, g *guard, t providers.Target, work func(conn *pgx.Conn, database string) error) error {
 	dbs, err := readDatabases(ctx, g.conn)
 	if err != nil {
 		return err
@@ -140,15 +147,15 @@ func (r *removal) source(ctx context.Context, g *guard) error {
 		if d.broken || d.closed || r.keep(d.name) {
 			continue
 		}
-		err := inDatabase(ctx, g, r.in.From, d.name, func(conn *pgx.Conn) error { return r.sourceDatabase(ctx, conn) })
-		if err != nil {
-			return fmt.Errorf("database %s in %s: %w", d.name, r.in.From.Region, err)
+		if err := inDatabase(ctx, g, t, d.name, func(conn *pgx.Conn) error { return work(conn, d.name) }); err != nil {
+			return fmt.Errorf("database %s in %s: %w", d.name, t.Region, err)
 		}
 	}
 	return nil
 }
 
-func (r *removal) sourceDatabase(ctx context.Context, conn *pgx.Conn) error {
+// unpublish drops the slots, then the publication that names their subscriber, of one database.
+func (r *removal) unpublish(ctx context.Context, conn *pgx.Conn) error {
 	prefix := linkPrefix(r.in)
 	pubs, err := strs(ctx, conn, "SELECT pubname FROM pg_publication WHERE starts_with(pubname, $1) ORDER BY 1", prefix)
 	if err != nil {
@@ -173,9 +180,6 @@ func (r *removal) sourceDatabase(ctx context.Context, conn *pgx.Conn) error {
 	for _, pub := range pubs {
 		if _, err := conn.Exec(ctx, "DROP PUBLICATION IF EXISTS "+ident(pub)); err != nil {
 			return fmt.Errorf("drop publication %s: %w", pub, err)
-		}
-		if err := dropHeartbeat(ctx, conn, pub); err != nil {
-			return err
 		}
 	}
 	return nil
@@ -212,22 +216,21 @@ func inDatabase(ctx context.Context, g *guard, t providers.Target, database stri
 
 // dropHeartbeat removes a link's row, and the table and schema with the last link of the database.
 func dropHeartbeat(ctx context.Context, conn *pgx.Conn, name string) error {
-	var there, used bool
+	var table, used bool
 	err := conn.QueryRow(ctx, `SELECT to_regclass('meridian.heartbeat') IS NOT NULL,
 		EXISTS (SELECT 1 FROM pg_publication WHERE starts_with(pubname, $1))
 		OR EXISTS (SELECT 1 FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database() AND starts_with(s.subname, $1))`,
-		ownPrefix).Scan(&there, &used)
-	if err != nil || !there {
-		return wrapIf(err, "look up heartbeat table")
-	}
-	if used {
+		ownPrefix).Scan(&table, &used)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look up heartbeat table: %w", err)
+	case !table:
+		return nil
+	case used:
 		_, err = conn.Exec(ctx, "DELETE FROM meridian.heartbeat WHERE link = $1", name)
 		return wrapIf(err, "delete heartbeat")
 	}
-	if _, err := conn.Exec(ctx, "DROP TABLE meridian.heartbeat"); err != nil {
-		return fmt.Errorf("drop heartbeat table: %w", err)
-	}
-	_, err = conn.Exec(ctx, `DO $$ BEGIN
-		IF NOT EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('meridian')) THEN DROP SCHEMA IF EXISTS meridian; END IF; END $$`)
-	return wrapIf(err, "drop schema meridian")
+	_, err = conn.Exec(ctx, `DROP TABLE meridian.heartbeat;
+		DO $$ BEGIN IF NOT EXISTS (SELECT 1 FROM pg_class WHERE relnamespace = to_regnamespace('meridian')) THEN DROP SCHEMA meridian; END IF; END $$`)
+	return wrapIf(err, "drop heartbeat table")
 }
