@@ -142,10 +142,19 @@ func (h *house) planAgain(id, needs, digest string) catalog.Run {
 		return r
 	}))
 	r, err := h.MoveRun(ctx, id, catalog.Move{
-		From: stacks.PhasePlanning, To: stacks.PhaseAwaiting, PlanDigest: catalog.PlanDigest(h.run(id).Regions), NeedsApproval: needs,
+		From: stacks.PhasePlanning, To: stacks.PhaseAwaiting, PlanDigest: h.planDigest(id), NeedsApproval: needs,
 	})
 	h.must(err)
 	return r
+}
+
+func (h *house) planDigest(id string) string {
+	h.t.Helper()
+	var digests []stacks.RegionDigest
+	for _, r := range h.run(id).Regions {
+		digests = append(digests, stacks.RegionDigest{Region: r.Region, Digest: r.ArtifactDigest})
+	}
+	return stacks.RunDigest(digests)
 }
 
 func (h *house) approve(id string) {

@@ -131,7 +131,8 @@ func (c *Catalog) Databases(ctx context.Context, namespace string) (out []Databa
 	return out, nil
 }
 
-// SetDatabaseStatus writes what people read of an incarnation; ErrNotFound.
+// SetDatabaseStatus writes what people read of an incarnation; ErrNotFound. The message is not sealed: it holds Meridian's own words,
+// none of terraform, a cloud or a database.
 func (c *Catalog) SetDatabaseStatus(ctx context.Context, incarnation, phase, message string) error {
 	return c.changeDatabase(ctx, incarnation, "phase = ?, message = ?", phase, message)
 }

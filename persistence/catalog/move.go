@@ -176,9 +176,9 @@ func afterRun(d Database, r Run, m Move) (phase, message string) {
 	case m.To == stacks.PhaseDone:
 		return DatabaseReady, ""
 	}
-	message = fmt.Sprintf("run %s %s", r.ID, m.To)
-	if m.Reason != "" {
-		message += ": " + m.Reason
+	message = fmt.Sprintf("run %s was cancelled", r.ID)
+	if m.To == stacks.PhaseFailed {
+		message = fmt.Sprintf("run %s failed: %s", r.ID, m.Reason)
 	}
 	switch {
 	case d.Applied == 0:

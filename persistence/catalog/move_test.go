@@ -303,18 +303,6 @@ func TestNeedsYes(t *testing.T) {
 	}
 }
 
-func TestPlanDigest(t *testing.T) {
-	a, b := catalog.RunRegion{Region: "a", ArtifactDigest: "1"}, catalog.RunRegion{Region: "b", ArtifactDigest: "2"}
-	digest := catalog.PlanDigest([]catalog.RunRegion{a, b})
-	if digest != catalog.PlanDigest([]catalog.RunRegion{b, a}) {
-		t.Error("the order of the regions counts")
-	}
-	a.ArtifactDigest, b.ArtifactDigest = "", "12"
-	if digest == catalog.PlanDigest([]catalog.RunRegion{a, b}) || len(digest) != 64 {
-		t.Error("two plans have one digest")
-	}
-}
-
 func TestGateApply(t *testing.T) {
 	type gate struct {
 		run, region, digest string

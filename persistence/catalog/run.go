@@ -2,12 +2,9 @@ package catalog
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
-	"encoding/hex"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"meridian/persistence/store"
@@ -81,17 +78,6 @@ func (r Run) HasChanges() bool {
 // Unchanged reports whether the region was planned and nothing changes in it.
 func (r RunRegion) Unchanged() bool {
 	return r.ArtifactDigest == "" && (r.StackDigest != "" || r.Phase == stacks.RegionUnchanged)
-}
-
-// PlanDigest is a run's digest: the SHA-256, in hex, of its regions' artifact digests in order of name, one a line (an empty line
-// where nothing changes).
-func PlanDigest(regions []RunRegion) string {
-	sorted := slices.SortedFunc(slices.Values(regions), func(a, b RunRegion) int { return strings.Compare(a.Region, b.Region) })
-	h := sha256.New()
-	for _, r := range sorted {
-		_, _ = fmt.Fprintln(h, r.ArtifactDigest)
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }
 
 // runText is what of a run may hold words of terraform or a cloud: sealed.

@@ -168,7 +168,11 @@ func TestDiscardForgetsWhatACheckMade(t *testing.T) {
 		})
 		h.must(err)
 		h.must(h.EnsureSecret(ctx, inc, "user/app"))
-		h.must(h.Discard(ctx, inc))
+		called := false
+		h.must(h.Discard(ctx, inc, func(*store.Tx) error { called = true; return nil }))
+		if called != (inc == provisional) {
+			t.Errorf("the journal was asked to forget: %v", called)
+		}
 	}
 	_, err := h.Placement(ctx, stackOf(provisional, "ankara"))
 	h.is(err, catalog.ErrNotFound)

@@ -118,7 +118,7 @@ func (s Source) read() ([]byte, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...) //nolint:gosec // the operator's own command
+	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bufio"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,45 +21,91 @@ import (
 	"meridian/persistence/store"
 )
 
-// childDir makes the test binary a second process: it opens the store in that directory and appends changes.
+// childDir makes TestChild the body of a second process: it opens the store in that directory and appends changes.
 const childDir = "MERIDIAN_STORE_TEST_DIR"
-
-func TestMain(m *testing.M) {
-	if dir := os.Getenv(childDir); dir != "" {
-		if err := child(dir); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
-	}
-	os.Exit(m.Run())
-}
 
 const childWrites = 40
 
-func child(dir string) error {
-	ctx := context.Background()
-	s, err := store.Open(ctx, dir)
+// TestChild runs in a process of its own: see startChild. It prints the number of each change once it is committed; with the second
+// variable it does not end by itself.
+func TestChild(t *testing.T) {
+	dir, forever := os.Getenv(childDir), os.Getenv(childDir+"_FOREVER") != ""
+	if dir == "" {
+		t.Skip("the body of another test's second process")
+	}
+	s, err := store.Open(context.Background(), dir)
 	if err != nil {
-		return err
+		t.Fatal(err)
 	}
-	for i := range childWrites {
-		if err := s.Write(ctx, func(tx *store.Tx) error { return tx.Notify("child", fmt.Sprintf("%d-%d", os.Getpid(), i)) }); err != nil {
-			return err
+	for i := 0; i < childWrites || forever; i++ {
+		if err := s.Write(context.Background(), func(tx *store.Tx) error { return tx.Notify("child", fmt.Sprintf("%d-%d", os.Getpid(), i)) }); err != nil {
+			t.Fatal(err)
 		}
+		fmt.Println("committed", i)
 	}
-	return s.Close()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func childCommand(t *testing.T, dir string, env ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestChild$")
+	cmd.Env = append(append(os.Environ(), childDir+"="+dir), env...)
+	cmd.Stderr = os.Stderr
+	return cmd
 }
 
 func startChild(t *testing.T, dir string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childDir+"="+dir)
-	cmd.Stderr = os.Stderr
+	cmd := childCommand(t, dir)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return cmd
+}
+
+// What was committed outlives its writer's SIGKILL, and the next opener is not disturbed.
+func TestAKilledWriterLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	committed := 0
+	for range 4 {
+		cmd := childCommand(t, dir, childDir+"_FOREVER=1")
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; n < 25 && lines.Scan(); n++ {
+			committed++
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for lines.Scan() { // what it still said before it died
+			if strings.HasPrefix(lines.Text(), "committed") {
+				committed++
+			}
+		}
+		_ = cmd.Wait()
+		var n int
+		var ok string
+		s := open(t, dir)
+		scan(t, s, "SELECT count(*) FROM changes", &n)
+		scan(t, s, "PRAGMA integrity_check", &ok)
+		if n < committed || ok != "ok" {
+			t.Fatalf("%d changes were committed, %d are there; integrity: %s", committed, n, ok)
+		}
+		committed = n
+		notify(t, s, "run", "x")
+		committed++
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func open(t *testing.T, dir string) *store.Store {
