@@ -49,6 +49,7 @@ type world struct {
 	run     catalog.Run
 	id      stacks.StackID
 	ledger  string // what terraform did in the world, a line each
+	gate    string // a file that slow objects wait for
 	steps   int
 	env     []string
 }
@@ -69,8 +70,8 @@ func newWorld(t *testing.T) *world {
 	check(t, err)
 	w := &world{
 		t: t, site: terraform.Site{Root: root}, store: st, catalog: catalog.New(st, keys), journal: journal.New(st, keys),
-		ledger: filepath.Join(t.TempDir(), "ledger"),
 	}
+	w.ledger, w.gate = filepath.Join(t.TempDir(), "ledger"), filepath.Join(t.TempDir(), "gate")
 	t.Cleanup(w.endAll)
 	w.submit(true)
 	return w
@@ -112,19 +113,34 @@ func spec() stacks.Database {
 
 // items is a stack of n objects; making one writes into the ledger before and after it takes its time.
 func (w *world) items(n int, takes time.Duration) stacks.Stack {
+	return w.made(n, fmt.Sprintf("sleep %.2f", takes.Seconds()))
+}
+
+// slow is a stack of n objects that take until the gate is open.
+func (w *world) slow(n int) stacks.Stack {
+	return w.made(n, "until [ -e "+w.gate+" ]; do sleep 0.02; done")
+}
+
+// open opens the gate.
+func (w *world) open() {
+	w.t.Helper()
+	check(w.t, os.WriteFile(w.gate, nil, 0o600))
+}
+
+func (w *world) made(n int, how string) stacks.Stack {
 	return w.stack(fmt.Sprintf(`
 resource "terraform_data" "item" {
   count = %d
   input = "v${count.index}"
   provisioner "local-exec" {
-    command = "echo begin ${count.index} >> %s; sleep %.2f; echo end ${count.index} >> %s"
+    command = "echo begin ${count.index} >> %s; %s; echo end ${count.index} >> %s"
   }
 }
 
 output "count" {
   value = length(terraform_data.item)
 }
-`, n, w.ledger, takes.Seconds(), w.ledger))
+`, n, w.ledger, how, w.ledger))
 }
 
 // stack is a stack of one file.
@@ -365,7 +381,7 @@ func (w *world) endAll() {
 // until polls a condition.
 func (w *world) until(what string, f func() bool) {
 	w.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for !f() {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("waited in vain until %s\n%s", what, w.log())

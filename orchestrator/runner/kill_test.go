@@ -18,10 +18,10 @@ import (
 	"meridian/stacks/terraform"
 )
 
-// applying starts the apply of a stack of n objects and waits until terraform makes one of them.
-func (w *world) applying(n int, takes time.Duration) (step string, s stacks.Stack) {
+// applying starts the apply of a stack of n objects, which takes until the gate is open, and waits until terraform makes one of them.
+func (w *world) applying(n int) (step string, s stacks.Stack) {
 	w.t.Helper()
-	s = w.items(n, takes)
+	s = w.slow(n)
 	step = w.applyStep(s, w.plan(s))
 	runner := w.spawn("step", "--step", step)
 	w.t.Cleanup(func() { _ = runner.Wait() })
@@ -86,7 +86,7 @@ func (w *world) once(n int) {
 
 func TestRunnerKilledTerraformGoesOn(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(3, time.Second)
+	step, _ := w.applying(3)
 	before := w.one("terraform")
 	w.kill("runner", syscall.SIGKILL)
 	w.gone("runner")
@@ -94,6 +94,7 @@ func TestRunnerKilledTerraformGoesOn(t *testing.T) {
 	if before.pid != after.pid {
 		t.Fatalf("terraform was %d, is %d", before.pid, after.pid)
 	}
+	w.open()
 	r := w.do(step)
 	if r.Outcome != journal.OutcomeApplied || r.ExitCode != 0 || r.Launches != 1 {
 		t.Fatalf("adopted: %+v\n%s", r, w.log())
@@ -111,8 +112,9 @@ func TestRunnerKilledTerraformGoesOn(t *testing.T) {
 
 func TestRunnerKilledNobodyAdoptsUntilTerraformIsDone(t *testing.T) {
 	w := newWorld(t)
-	step, s := w.applying(2, 300*time.Millisecond)
+	step, s := w.applying(2)
 	w.kill("runner", syscall.SIGKILL)
+	w.open()
 	w.gone("terraform")
 	w.gone("shim")
 	if _, err := w.journal.Result(context.Background(), step); err == nil {
@@ -146,13 +148,14 @@ func TestAdoptOnlySettles(t *testing.T) {
 
 func TestShimKilled(t *testing.T) {
 	w := newWorld(t)
-	step, s := w.applying(3, 500*time.Millisecond)
+	step, s := w.applying(3)
 	before := w.one("terraform")
 	w.kill("shim", syscall.SIGKILL)
 	w.gone("shim")
 	if after := w.one("terraform"); after.pid != before.pid {
 		t.Fatalf("terraform was %d, is %d", before.pid, after.pid)
 	}
+	w.open()
 	w.gone("runner")
 	r := w.result(step)
 	if r.Outcome != journal.OutcomeInterrupted || r.ExitCode != -1 || r.Diagnostics[len(r.Diagnostics)-1].Rule != "terraform.interrupted" {
@@ -170,7 +173,7 @@ func TestShimKilled(t *testing.T) {
 
 func TestTerraformKilled(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(4, 2*time.Second)
+	step, _ := w.applying(4)
 	w.kill("terraform", syscall.SIGKILL)
 	w.gone("runner")
 	r := w.result(step)
@@ -183,7 +186,7 @@ func TestTerraformKilled(t *testing.T) {
 
 func TestAllKilled(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(4, 2*time.Second)
+	step, _ := w.applying(4)
 	for _, role := range []string{"runner", "shim", "terraform"} {
 		w.kill(role, syscall.SIGKILL)
 	}
@@ -198,9 +201,10 @@ func TestAllKilled(t *testing.T) {
 
 func TestStoppedRunnerIsEnded(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(2, time.Second)
+	step, _ := w.applying(2)
 	stopped := w.one("runner")
 	w.kill("runner", syscall.SIGSTOP)
+	w.open()
 	r := w.do(step)
 	if r.Outcome != journal.OutcomeApplied || r.ExitCode != 0 {
 		t.Fatalf("after a stopped runner: %+v\n%s", r, w.log())
@@ -216,8 +220,9 @@ func TestStoppedRunnerIsEnded(t *testing.T) {
 
 func TestStoppedShimIsWoken(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(1, 500*time.Millisecond)
+	step, _ := w.applying(1)
 	w.kill("shim", syscall.SIGSTOP)
+	w.open()
 	w.gone("runner")
 	if r := w.result(step); r.Outcome != journal.OutcomeApplied || r.ExitCode != 0 {
 		t.Fatalf("after a stopped shim: %+v\n%s", r, w.log())
@@ -227,11 +232,12 @@ func TestStoppedShimIsWoken(t *testing.T) {
 
 func TestSignalsDoNotStopAStep(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(1, 500*time.Millisecond)
+	step, _ := w.applying(1)
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM} {
 		w.kill("runner", sig)
 		w.kill("shim", sig)
 	}
+	w.open()
 	w.gone("runner")
 	if r := w.result(step); r.Outcome != journal.OutcomeApplied || w.lines("end") != 1 {
 		t.Fatalf("after signals: %+v\n%s", r, w.log())
@@ -275,7 +281,7 @@ func (w *world) cancel() {
 
 func TestCancelStopsTerraform(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(2, 20*time.Second)
+	step, _ := w.applying(2)
 	w.cancel()
 	w.gone("runner")
 	r := w.result(step)
@@ -291,7 +297,7 @@ func TestCancelStopsTerraform(t *testing.T) {
 
 func TestCancelReachesAnAdoptedTerraform(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(2, 20*time.Second)
+	step, _ := w.applying(2)
 	w.kill("runner", syscall.SIGKILL)
 	w.gone("runner")
 	w.cancel()
@@ -304,7 +310,7 @@ func TestCancelReachesAnAdoptedTerraform(t *testing.T) {
 func TestCancelKillsAfterTheGrace(t *testing.T) {
 	w := newWorld(t)
 	w.env = []string{terraform.EnvTiming + `={"StopGrace":300000000}`}
-	step, _ := w.applying(2, 20*time.Second)
+	step, _ := w.applying(2)
 	w.kill("terraform", syscall.SIGSTOP) // it will not hear the signal
 	w.cancel()
 	w.gone("runner")

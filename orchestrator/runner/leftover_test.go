@@ -9,7 +9,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"meridian/orchestrator/runner"
 	"meridian/persistence/journal"
@@ -108,7 +107,7 @@ func TestAnObsoleteSpoolIsDropped(t *testing.T) {
 // TestAnotherBoot: after a reboot every process of an attempt is dead, and its pids belong to others.
 func TestAnotherBoot(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(3, 2*time.Second)
+	step, _ := w.applying(3)
 	for _, role := range []string{"runner", "shim", "terraform", "other"} {
 		w.kill(role, syscall.SIGKILL)
 	}
@@ -173,19 +172,15 @@ func TestSweep(t *testing.T) {
 func TestPlansAreNotStarved(t *testing.T) {
 	w := newWorld(t)
 	w.env = []string{runner.EnvLaunches + "=2"}
-	s := w.items(1, 2*time.Second)
-	step := w.applyStep(s, w.plan(s))
-	cmd := w.spawn("step", "--step", step)
-	w.until("something is being made", func() bool { return w.lines("begin") > 0 })
+	step, _ := w.applying(1)
 	other := *w
 	other.id.Region = "istanbul"
 	if r := other.do(other.put(journal.StepPlan, other.items(1, 0), nil)); r.Outcome != journal.OutcomeChanges {
 		t.Errorf("result: %+v", r)
 	}
-	if len(w.processes("terraform")) != 1 {
-		t.Error("the apply had ended before the plan was made: nothing was proven")
-	}
-	if code := w.wait(cmd); code != 0 {
-		t.Errorf("exit code %d", code)
+	w.open()
+	w.gone("runner")
+	if r := w.result(step); r.Outcome != journal.OutcomeApplied {
+		t.Errorf("result: %+v", r)
 	}
 }

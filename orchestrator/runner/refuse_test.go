@@ -206,8 +206,9 @@ func (w *world) lockStore() (unlock func()) {
 
 func TestStoreLockedForAWhile(t *testing.T) {
 	w := newWorld(t)
-	step, _ := w.applying(5, 300*time.Millisecond)
+	step, _ := w.applying(5)
 	unlock := w.lockStore()
+	w.open()
 	w.gone("terraform") // it is not disturbed
 	time.AfterFunc(2*time.Second, unlock)
 	w.gone("runner")
@@ -224,11 +225,12 @@ func TestStoreLockedForAWhile(t *testing.T) {
 func TestStoreAwayParksTheStep(t *testing.T) {
 	w := newWorld(t)
 	w.env = []string{terraform.EnvTiming + `={"Heartbeat":100000000}`}
-	s := w.items(2, 300*time.Millisecond)
+	s := w.slow(2)
 	step := w.applyStep(s, w.plan(s))
 	cmd := w.spawn("step", "--step", step)
 	w.until("something is being made", func() bool { return w.lines("begin") > 0 })
 	unlock := w.lockStore()
+	w.open()
 	if code := w.wait(cmd); code != terraform.ExitParked {
 		t.Errorf("exit code %d, want %d\n%s", code, terraform.ExitParked, w.log())
 	}
@@ -300,10 +302,10 @@ variable "admin_password" {
 resource "terraform_data" "user" {
   provisioner "local-exec" {
     environment = { ADMIN = var.admin_password }
-    command     = "echo begin 0 >> %s; printf %%s \"$ADMIN\" | wc -c > %s; sleep 0.7"
+    command     = "echo begin 0 >> %s; printf %%s \"$ADMIN\" | wc -c > %s; until [ -e %s ]; do sleep 0.02; done"
   }
 }
-`, w.ledger, sum))
+`, w.ledger, sum, w.gate))
 	s.Secrets = map[string]string{"admin_password": "region/ankara/admin"}
 	plan := w.plan(s)
 	step := w.applyStep(s, plan)
@@ -339,6 +341,7 @@ resource "terraform_data" "user" {
 			find(path, data)
 		}
 	}
+	w.open()
 	w.wait(cmd)
 	if r := w.result(step); r.Outcome != journal.OutcomeApplied {
 		t.Fatalf("result: %+v\n%s", r, w.log())
