@@ -10,9 +10,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"meridian/stacks/terraform"
 )
+
+// layTimeout bounds the wait for another process that lays the same plugin; a copy takes milliseconds.
+const layTimeout = time.Minute
 
 // platform is terraform's word for this machine.
 func platform() string { return runtime.GOOS + "_" + runtime.GOARCH }
@@ -34,7 +38,9 @@ func LayMirror(site terraform.Site, pluginBinary string) (terraform.Plugin, erro
 	if _, err := os.Stat(p.Path); err == nil {
 		return p, nil
 	}
-	err = withLock(context.Background(), filepath.Join(site.Mirror(), ".lock"), func() error {
+	ctx, cancel := context.WithTimeout(context.Background(), layTimeout)
+	defer cancel()
+	err = withLock(ctx, filepath.Join(site.Mirror(), ".lock"), func() error {
 		if _, err := os.Stat(p.Path); err == nil {
 			return nil
 		}

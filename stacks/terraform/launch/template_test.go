@@ -164,6 +164,10 @@ func TestStackWithoutInit(t *testing.T) {
 	provider := lay(t, site)
 	modules := []stacks.ModuleEntry{{Key: "database", Source: "./m", Dir: "m"}}
 	s, tmpl := stageStack(t, site, binary, modules, provider)
+	plugins := filepath.Join(provider.Source, provider.Version, platform())
+	if link, err := os.Readlink(filepath.Join(s.dir, terraform.DataDirName, "providers", plugins)); err != nil || link != filepath.Join(site.Mirror(), plugins) {
+		t.Errorf("the staged plugin is a link to %s, %v", link, err)
+	}
 	target := filepath.Join(t.TempDir(), "object")
 	s.write(t, "main.tf", pluginConfig(provider, `module "database" {
   source = "./m"
