@@ -62,6 +62,18 @@ func zipped(t testing.TB, name string, body []byte) []byte {
 	return b.Bytes()
 }
 
+// bomb is an archive whose plan unpacks to more than any plan has.
+func bomb(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	_, err := z.CreateRaw(&zip.FileHeader{Name: "tfplan", UncompressedSize64: maxPlanBody + 1})
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 func resource(address string, change message) message {
 	return message(nil).bytes(changeAddress, []byte(address)).bytes(changeChange, change)
 }
@@ -170,7 +182,6 @@ func TestReadPlanRefuses(t *testing.T) {
 	create := func(raw []byte) message {
 		return planMessage(resource("t.a", message(nil).number(deltaAction, 1).bytes(deltaValues, message(nil).bytes(1, raw))))
 	}
-	bomb := zipped(t, "tfplan", make([]byte, maxPlanBody+1))
 	cases := map[string]struct {
 		file []byte
 		is   error
@@ -184,7 +195,7 @@ func TestReadPlanRefuses(t *testing.T) {
 		"a replacement by a plugin": {file: zipped(t, "tfplan", planMessage(resource("t.a", message(nil).number(deltaAction, 6)))), is: ErrPlanSensitive},
 		"an untried version":        {file: zipped(t, "tfplan", planMessage(resource("t.a", nil)).bytes(planWriter, []byte("1.12.0"))), is: ErrPlanSensitive},
 		"cut":                       {file: zipped(t, "tfplan", planMessage(resource("t.a", nil))[:12])},
-		"a zip bomb":                {file: bomb, is: ErrPlanSize},
+		"a zip bomb":                {file: bomb(t), is: ErrPlanSize},
 		"a deep value":              {file: zipped(t, "tfplan", create(deep)), is: errPlanValues},
 		"a wide value":              {file: zipped(t, "tfplan", create(wide)), is: errPlanValues},
 		"a list without end":        {file: zipped(t, "tfplan", create([]byte{0xdd, 0xff, 0xff, 0xff, 0xff}))},
