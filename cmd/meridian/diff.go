@@ -21,7 +21,7 @@ var actionWords = map[stacks.Action]struct{ sign, word, count string }{
 	stacks.ActionUpdate:  {"~", "update", "to update"},
 	stacks.ActionCreate:  {"+", "create", "to create"},
 	stacks.ActionRead:    {"<=", "read", "to read"},
-	stacks.ActionNoop:    {" ", "move", "to move"},
+	stacks.ActionNoop:    {">", "move", "to move"},
 }
 
 // diffText shows the plan of a run as a person approves it: destroys first, values, sensitive ones masked, the digest at the end.
@@ -57,7 +57,7 @@ func diffText(v orchestrator.RunView, s style) string {
 		b.WriteString(changeText(c, s))
 	}
 	b.WriteString(outputsText(outputs, s))
-	if v.PlanDigest != "" {
+	if v.PlanDigest != "" && v.Kind != stacks.RunCheck { // a check's plan is never applied
 		fmt.Fprintf(&b, "\n  plan digest %s\n", v.PlanDigest)
 	}
 	return b.String()

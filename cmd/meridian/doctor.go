@@ -138,10 +138,7 @@ func atLeast(version string, major, minor int) bool {
 func examinePostgres(ctx context.Context, dir string) finding {
 	f := finding{Check: "postgresql", State: "ok"}
 	next := "install PostgreSQL 14 or later (Debian: apt-get install postgresql); make demo does it for you"
-	if offlineRegistry == nil {
-		return finding{Check: "postgresql", State: "warn", What: "this build has no provider local"}
-	}
-	registry, err := offlineRegistry(ctx, dir, false)
+	registry, err := openOffline(ctx, dir, false)
 	var versions []string
 	if err == nil {
 		versions, err = registry.EngineVersions(ctx, "local", "postgres")

@@ -9,8 +9,6 @@ import (
 	"meridian/stacks/terraform"
 )
 
-func init() { offlineRegistry = openOffline }
-
 // openOffline registers providers and engines without a server. data is the data directory that paths are made of; nothing is
 // written there. exact asks for the versions of our Terraform plugins, which only
 // rendering needs: meridian-runner lays them out in a directory that is thrown away.

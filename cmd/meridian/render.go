@@ -27,7 +27,7 @@ Addresses that a server would give out are placeholders.`,
 			if err != nil {
 				return err
 			}
-			loaded, ds, registry, err := a.check(c.Context(), docs, true)
+			loaded, ds, err := a.check(c.Context(), docs)
 			if err != nil {
 				return err
 			}
@@ -35,8 +35,9 @@ Addresses that a server would give out are placeholders.`,
 			if stacks.HasErrors(ds) {
 				return invalidSpec(ds)
 			}
-			if registry == nil {
-				return errors.New("this build has no providers in it")
+			registry, err := a.registry(c.Context(), true)
+			if err != nil {
+				return err
 			}
 			var rendered []stacks.Stack
 			for _, l := range loaded {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,8 +138,8 @@ func (a *app) logs(ctx context.Context, client api.Service, run string, follow b
 
 func logText(l orchestrator.LogLine) string {
 	where := l.Region
-	if l.Step != "" {
-		where += "/" + l.Step
+	if step := l.Step[strings.LastIndexByte(l.Step, '/')+1:]; step != "" { // its last part: the others are known
+		where = strings.TrimPrefix(where+"/"+step, "/")
 	}
 	if where == "" {
 		where = "run"

@@ -12,10 +12,6 @@ import (
 	"meridian/stacks"
 )
 
-// offlineRegistry opens the providers and engines of this program without a server; nil where it has none, and specs are then
-// checked for their shape only.
-var offlineRegistry func(ctx context.Context, data string, exact bool) (*providers.Registry, error)
-
 func newValidate(a *app) *cobra.Command {
 	var files []string
 	c := &cobra.Command{
@@ -29,7 +25,7 @@ What depends on the databases that exist (a moved region, a removed one) is chec
 			if err != nil {
 				return err
 			}
-			loaded, ds, _, err := a.check(c.Context(), docs, false)
+			loaded, ds, err := a.check(c.Context(), docs)
 			if err != nil {
 				return err
 			}
@@ -54,26 +50,27 @@ What depends on the databases that exist (a moved region, a removed one) is chec
 	return c
 }
 
-// check loads and validates documents against this program's own providers. exact is as in offlineRegistry.
-func (a *app) check(ctx context.Context, docs []orchestrator.Document, exact bool) ([]stacks.Loaded, []stacks.Diagnostic, *providers.Registry, error) {
+// check loads and validates documents against this program's own providers.
+func (a *app) check(ctx context.Context, docs []orchestrator.Document) ([]stacks.Loaded, []stacks.Diagnostic, error) {
 	sources := make([]stacks.Source, 0, len(docs))
 	for _, d := range docs {
 		sources = append(sources, stacks.Source{Name: d.File, Text: []byte(d.Text)})
 	}
-	if offlineRegistry == nil {
-		loaded, ds := stacks.Check(ctx, sources, a.namespace, nil)
-		return loaded, ds, nil, nil
-	}
-	data, err := a.dataDir()
+	registry, err := a.registry(ctx, false)
 	if err != nil {
-		return nil, nil, nil, err
-	}
-	registry, err := offlineRegistry(ctx, data, exact)
-	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	loaded, ds := stacks.Check(ctx, sources, a.namespace, registry)
-	return loaded, ds, registry, nil
+	return loaded, ds, nil
+}
+
+// registry opens the program's own providers and engines.
+func (a *app) registry(ctx context.Context, exact bool) (*providers.Registry, error) {
+	data, err := a.dataDir()
+	if err != nil {
+		return nil, err
+	}
+	return openOffline(ctx, data, exact)
 }
 
 func invalidSpec(ds []stacks.Diagnostic) error {
