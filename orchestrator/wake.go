@@ -35,7 +35,7 @@ func (w *waker) wake(ctx context.Context, run catalog.Run) error {
 		StaticSummary:         "funnel of " + run.Namespace + "/" + run.Name,
 		TypedSearchAttributes: attributes(run, workflows.NameDatabase),
 	}, workflows.NameDatabase, workflows.DatabaseInput{
-		Contract: activities.ContractVersion, Installation: w.installation, Namespace: run.Namespace, Name: run.Name, Timing: w.timing,
+		Contract: activities.ContractVersion, Installation: w.installation, Namespace: run.Namespace, Name: run.Name,
 	})
 	if err != nil {
 		return fmt.Errorf("waking %s: %w", id, err)
@@ -52,7 +52,7 @@ func (w *waker) check(ctx context.Context, run catalog.Run) error {
 		StaticSummary:            "check of " + run.Namespace + "/" + run.Name,
 		TypedSearchAttributes:    attributes(run, string(run.Kind)),
 	}, workflows.NameCheckRun, workflows.RunInput{
-		Contract: activities.ContractVersion, Installation: w.installation, Namespace: run.Namespace, Name: run.Name, Run: run.ID, Timing: w.timing,
+		Contract: activities.ContractVersion, Installation: w.installation, Namespace: run.Namespace, Name: run.Name, Run: run.ID,
 	})
 	if err != nil {
 		return fmt.Errorf("waking %s: %w", id, err)

@@ -42,7 +42,7 @@ func StartWorkers(c client.Client, installation string, a *activities.Activities
 		MaxConcurrentActivityExecutionSize: lightActivities,
 		Interceptors:                       w.interceptors,
 	})
-	workflows.Register(w.main)
+	workflows.Workflows{Timing: a.Timing}.Register(w.main)
 	a.Register(w.main, false)
 	if err := w.main.Start(); err != nil {
 		return nil, fmt.Errorf("starting the worker: %w", err)

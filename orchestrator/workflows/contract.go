@@ -37,7 +37,6 @@ type DatabaseInput struct {
 	Installation string
 	Namespace    string
 	Name         string
-	Timing       stacks.Timing
 }
 
 // RunInput starts the workflow of one run.
@@ -47,7 +46,6 @@ type RunInput struct {
 	Namespace    string
 	Name         string
 	Run          string
-	Timing       stacks.Timing
 }
 
 // RegionInput starts the provisioning of one region of a run.
@@ -80,11 +78,14 @@ func TerraformQueue(installation, location string) string {
 	return "terraform/" + installation + "/" + location
 }
 
+// Workflows are the workflows of one worker. Timing is no part of an input: it only sets timeouts, which a replay does not look at.
+type Workflows struct{ Timing stacks.Timing }
+
 // Register registers all workflows on w.
-func Register(w worker.WorkflowRegistry) {
-	w.RegisterWorkflowWithOptions(Database, workflow.RegisterOptions{Name: NameDatabase})
-	w.RegisterWorkflowWithOptions(ApplyRun, workflow.RegisterOptions{Name: NameApplyRun})
-	w.RegisterWorkflowWithOptions(DestroyRun, workflow.RegisterOptions{Name: NameDestroyRun})
-	w.RegisterWorkflowWithOptions(CheckRun, workflow.RegisterOptions{Name: NameCheckRun})
-	w.RegisterWorkflowWithOptions(ProvisionRegion, workflow.RegisterOptions{Name: NameProvisionRegion})
+func (s Workflows) Register(w worker.WorkflowRegistry) {
+	w.RegisterWorkflowWithOptions(s.Database, workflow.RegisterOptions{Name: NameDatabase})
+	w.RegisterWorkflowWithOptions(s.ApplyRun, workflow.RegisterOptions{Name: NameApplyRun})
+	w.RegisterWorkflowWithOptions(s.DestroyRun, workflow.RegisterOptions{Name: NameDestroyRun})
+	w.RegisterWorkflowWithOptions(s.CheckRun, workflow.RegisterOptions{Name: NameCheckRun})
+	w.RegisterWorkflowWithOptions(s.ProvisionRegion, workflow.RegisterOptions{Name: NameProvisionRegion})
 }

@@ -16,8 +16,8 @@ import (
 const runsPerExecution = 50
 
 // Database is the funnel of one database: it takes its runs one after another and completes when there is none.
-func Database(ctx workflow.Context, in DatabaseInput) error {
-	f := funnel{in: in, wake: workflow.GetSignalChannel(ctx, SignalWake)}
+func (s Workflows) Database(ctx workflow.Context, in DatabaseInput) error {
+	f := funnel{in: in, timing: s.Timing, wake: workflow.GetSignalChannel(ctx, SignalWake)}
 	for range runsPerExecution {
 		f.drain()
 		run, err := f.next(ctx)
@@ -38,8 +38,9 @@ func Database(ctx workflow.Context, in DatabaseInput) error {
 }
 
 type funnel struct {
-	in   DatabaseInput
-	wake workflow.ReceiveChannel
+	in     DatabaseInput
+	timing stacks.Timing
+	wake   workflow.ReceiveChannel
 }
 
 // drain takes the signals that are there and reports whether there was one.
@@ -53,7 +54,7 @@ func (f *funnel) drain() bool {
 
 func (f *funnel) next(ctx workflow.Context) (activities.NextRunResult, error) {
 	var out activities.NextRunResult
-	err := workflow.ExecuteLocalActivity(light(ctx, f.in.Timing), activities.NameNextRun, activities.DatabaseInput{
+	err := workflow.ExecuteLocalActivity(light(ctx, f.timing), activities.NameNextRun, activities.DatabaseInput{
 		Contract: activities.ContractVersion, Namespace: f.in.Namespace, Name: f.in.Name,
 	}).Get(ctx, &out)
 	return out, err
@@ -62,13 +63,13 @@ func (f *funnel) next(ctx workflow.Context) (activities.NextRunResult, error) {
 // work runs one run as a child that outlives this funnel, and waits for it.
 func (f *funnel) work(ctx workflow.Context, next activities.NextRunResult) error {
 	child, _ := workflow.NewDisconnectedContext(ctx)
-	in := RunInput{Contract: activities.ContractVersion, Installation: f.in.Installation, Namespace: f.in.Namespace, Name: f.in.Name, Run: next.Run, Timing: f.in.Timing}
+	in := RunInput{Contract: activities.ContractVersion, Installation: f.in.Installation, Namespace: f.in.Namespace, Name: f.in.Name, Run: next.Run}
 	id := RunID(f.in.Installation, next.Run)
 	child = workflow.WithChildOptions(child, workflow.ChildWorkflowOptions{
 		WorkflowID:               id,
 		WorkflowIDReusePolicy:    enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 		ParentClosePolicy:        enums.PARENT_CLOSE_POLICY_ABANDON,
-		WorkflowTaskTimeout:      f.in.Timing.WorkflowTaskTimeout,
+		WorkflowTaskTimeout:      f.timing.WorkflowTaskTimeout,
 		StaticSummary:            string(next.Kind) + " " + f.in.Namespace + "/" + f.in.Name + ", run " + next.Run,
 		TypedSearchAttributes:    runAttributes(in, string(next.Kind)),
 		WaitForCancellation:      true,
@@ -84,7 +85,7 @@ func (f *funnel) work(ctx workflow.Context, next activities.NextRunResult) error
 	case err == nil:
 		return nil
 	case errors.As(err, &started):
-		err := workflow.ExecuteActivity(watch(ctx, f.in.Timing), activities.NameWatchRun, activities.WatchRunInput{
+		err := workflow.ExecuteActivity(watch(ctx, f.timing), activities.NameWatchRun, activities.WatchRunInput{
 			Contract: activities.ContractVersion, Run: next.Run, Workflow: id,
 		}).Get(ctx, nil)
 		if err != nil && !temporal.IsCanceledError(err) {
@@ -93,7 +94,7 @@ func (f *funnel) work(ctx workflow.Context, next activities.NextRunResult) error
 		return err
 	}
 	// The run's workflow was ended by an operator or failed: its row says so before the next run is taken.
-	return workflow.ExecuteLocalActivity(light(child, f.in.Timing), activities.NameEndRun, activities.EndRunInput{
+	return workflow.ExecuteLocalActivity(light(child, f.timing), activities.NameEndRun, activities.EndRunInput{
 		Contract: activities.ContractVersion, Run: next.Run, Reason: "WorkflowEnded",
 	}).Get(child, nil)
 }

@@ -36,11 +36,11 @@ func once(ctx workflow.Context, t stacks.Timing) workflow.Context {
 }
 
 // terraform is for steps that attach to a runner: long, heartbeating, taken up again at once when a worker goes.
-func terraform(ctx workflow.Context, in RunInput, location, summary string) workflow.Context {
+func terraform(ctx workflow.Context, t stacks.Timing, queue, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              TerraformQueue(in.Installation, location),
+		TaskQueue:              queue,
 		ScheduleToCloseTimeout: longest,
-		HeartbeatTimeout:       in.Timing.Heartbeat,
+		HeartbeatTimeout:       t.Heartbeat,
 		StartToCloseTimeout:    longest,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: time.Minute},
 		WaitForCancellation:    true,
@@ -49,21 +49,21 @@ func terraform(ctx workflow.Context, in RunInput, location, summary string) work
 }
 
 // ready is for the readiness poll: one look per attempt, the retry policy is the poll loop. Less than 1 s behaves like 1 s.
-func ready(ctx workflow.Context, in RunInput, summary string) workflow.Context {
+func ready(ctx workflow.Context, t stacks.Timing, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		ScheduleToCloseTimeout: longest,
-		StartToCloseTimeout:    in.Timing.LightTimeout,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: in.Timing.ReadyEvery, BackoffCoefficient: 1.5, MaximumInterval: in.Timing.ReadyMaxEvery},
+		StartToCloseTimeout:    t.LightTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: t.ReadyEvery, BackoffCoefficient: 1.5, MaximumInterval: t.ReadyMaxEvery},
 		Summary:                summary,
 	})
 }
 
 // link is for making and proving links: an attempt is bounded, and the next one goes on from what is there.
-func link(ctx workflow.Context, in RunInput, giveUp time.Duration, summary string) workflow.Context {
+func link(ctx workflow.Context, t stacks.Timing, giveUp time.Duration, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		ScheduleToCloseTimeout: giveUp,
-		StartToCloseTimeout:    in.Timing.LinkTimeout,
-		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: in.Timing.ReadyEvery, BackoffCoefficient: 1.5, MaximumInterval: in.Timing.ReadyMaxEvery},
+		StartToCloseTimeout:    t.LinkTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: t.ReadyEvery, BackoffCoefficient: 1.5, MaximumInterval: t.ReadyMaxEvery},
 		Summary:                summary,
 	})
 }

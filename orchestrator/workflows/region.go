@@ -9,28 +9,28 @@ import (
 
 // ProvisionRegion applies one region's plan, waits until its database is ready and makes what belongs inside; or, where the run removes
 // the region, applies its destruction and forgets it.
-func ProvisionRegion(ctx workflow.Context, in RegionInput) error {
+func (s Workflows) ProvisionRegion(ctx workflow.Context, in RegionInput) error {
 	subject := activities.RegionInput{Contract: activities.ContractVersion, Run: in.Run, Region: in.Region}
 	if in.Changed {
 		var applied activities.RegionResult
-		err := workflow.ExecuteActivity(terraform(ctx, in.RunInput, in.Location, "apply "+in.Region), activities.NameApplyStack, subject).Get(ctx, &applied)
+		err := workflow.ExecuteActivity(terraform(ctx, s.Timing, TerraformQueue(in.Installation, in.Location), "apply "+in.Region), activities.NameApplyStack, subject).Get(ctx, &applied)
 		if err != nil || !applied.Go {
 			return err
 		}
 	}
 	if in.Destroy {
-		return workflow.ExecuteLocalActivity(light(ctx, in.Timing), activities.NameRemoveRegion, subject).Get(ctx, nil)
+		return workflow.ExecuteLocalActivity(light(ctx, s.Timing), activities.NameRemoveRegion, subject).Get(ctx, nil)
 	}
 	// The first look costs one event; a place that is not ready yet is polled.
 	var answers activities.RegionResult
-	err := workflow.ExecuteLocalActivity(once(ctx, in.Timing), activities.NameCheckReady, subject).Get(ctx, &answers)
+	err := workflow.ExecuteLocalActivity(once(ctx, s.Timing), activities.NameCheckReady, subject).Get(ctx, &answers)
 	if err != nil {
-		err = workflow.ExecuteActivity(ready(ctx, in.RunInput, "wait until "+in.Region+" is ready"), activities.NameCheckReady, subject).Get(ctx, &answers)
+		err = workflow.ExecuteActivity(ready(ctx, s.Timing, "wait until "+in.Region+" is ready"), activities.NameCheckReady, subject).Get(ctx, &answers)
 	}
 	if err != nil || !answers.Go {
 		return err
 	}
-	return workflow.ExecuteLocalActivity(light(ctx, in.Timing), activities.NameEnsureObjects, subject).Get(ctx, nil)
+	return workflow.ExecuteLocalActivity(light(ctx, s.Timing), activities.NameEnsureObjects, subject).Get(ctx, nil)
 }
 
 func withRegion(a temporal.SearchAttributes, region string) temporal.SearchAttributes {

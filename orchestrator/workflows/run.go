@@ -10,14 +10,14 @@ import (
 
 // ApplyRun brings a database to its revision: all regions plan, one yes for the whole, then the regions apply in parallel and the links
 // are made and proven. It goes on from the phase in the run's row, and ends where a yes is needed that is not there.
-func ApplyRun(ctx workflow.Context, in RunInput) error { return setup(in).run(ctx) }
+func (s Workflows) ApplyRun(ctx workflow.Context, in RunInput) error { return s.setup(in).run(ctx) }
 
 // DestroyRun removes a database: all regions plan their destruction, one yes for exactly that, then links go first, stacks next, rows last.
-func DestroyRun(ctx workflow.Context, in RunInput) error { return setup(in).run(ctx) }
+func (s Workflows) DestroyRun(ctx workflow.Context, in RunInput) error { return s.setup(in).run(ctx) }
 
 // CheckRun plans all regions in scratch copies and changes nothing.
-func CheckRun(ctx workflow.Context, in RunInput) error {
-	r := setup(in)
+func (s Workflows) CheckRun(ctx workflow.Context, in RunInput) error {
+	r := s.setup(in)
 	r.planner = activities.NameCheckStack
 	return r.run(ctx)
 }
@@ -25,10 +25,13 @@ func CheckRun(ctx workflow.Context, in RunInput) error {
 // run is one execution of a run's workflow.
 type run struct {
 	in      RunInput
+	timing  stacks.Timing
 	planner string
 }
 
-func setup(in RunInput) *run { return &run{in: in, planner: activities.NamePlanStack} }
+func (s Workflows) setup(in RunInput) *run {
+	return &run{in: in, timing: s.Timing, planner: activities.NamePlanStack}
+}
 
 // run is the story: ask the rows where the run stands, do what that phase needs, tell the rows, until there is nothing to do.
 func (r *run) run(ctx workflow.Context) error {
@@ -60,7 +63,7 @@ func (r *run) run(ctx workflow.Context) error {
 
 func (r *run) step(ctx workflow.Context, done stacks.Phase) (activities.StepResult, error) {
 	var out activities.StepResult
-	err := workflow.ExecuteLocalActivity(light(ctx, r.in.Timing), activities.NameStep, activities.StepInput{
+	err := workflow.ExecuteLocalActivity(light(ctx, r.timing), activities.NameStep, activities.StepInput{
 		Contract: activities.ContractVersion, Run: r.in.Run, Done: done,
 	}).Get(ctx, &out)
 	return out, err
@@ -70,7 +73,7 @@ func (r *run) step(ctx workflow.Context, done stacks.Phase) (activities.StepResu
 func (r *run) end(ctx workflow.Context) error {
 	cause := ctx.Err()
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	err := workflow.ExecuteLocalActivity(light(ctx, r.in.Timing), activities.NameEndRun, activities.EndRunInput{
+	err := workflow.ExecuteLocalActivity(light(ctx, r.timing), activities.NameEndRun, activities.EndRunInput{
 		Contract: activities.ContractVersion, Run: r.in.Run, Reason: "WorkflowCancelled",
 	}).Get(ctx, nil)
 	if err != nil {
@@ -83,7 +86,7 @@ func (r *run) end(ctx workflow.Context) error {
 func (r *run) plan(ctx workflow.Context, regions []activities.RegionWork) {
 	inParallel(ctx, len(regions), func(ctx workflow.Context, i int) {
 		w := regions[i]
-		err := workflow.ExecuteActivity(terraform(ctx, r.in, w.Location, "plan "+w.Region), r.planner, r.region(w.Region)).Get(ctx, nil)
+		err := workflow.ExecuteActivity(terraform(ctx, r.timing, TerraformQueue(r.in.Installation, w.Location), "plan "+w.Region), r.planner, r.region(w.Region)).Get(ctx, nil)
 		if err != nil {
 			r.failRegion(ctx, w.Region)
 		}
@@ -100,7 +103,7 @@ func (r *run) provision(ctx workflow.Context, regions []activities.RegionWork) {
 			WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
 			// A region ends with its run: its terraform goes on without it and is found again by the next one.
 			ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_TERMINATE,
-			WorkflowTaskTimeout:   r.in.Timing.WorkflowTaskTimeout,
+			WorkflowTaskTimeout:   r.timing.WorkflowTaskTimeout,
 			StaticSummary:         "region " + w.Region,
 			TypedSearchAttributes: withRegion(attributes, w.Region),
 			WaitForCancellation:   true,
@@ -119,9 +122,9 @@ func (r *run) link(ctx workflow.Context, links []string) {
 	inParallel(ctx, len(links), func(ctx workflow.Context, i int) {
 		in := r.linkInput(links[i])
 		var made activities.RegionResult
-		err := workflow.ExecuteActivity(link(ctx, r.in, giveUpLink, "make link "+links[i]), activities.NameEnsureLink, in).Get(ctx, &made)
+		err := workflow.ExecuteActivity(link(ctx, r.timing, giveUpLink, "make link "+links[i]), activities.NameEnsureLink, in).Get(ctx, &made)
 		if err == nil && made.Go {
-			err = workflow.ExecuteActivity(link(ctx, r.in, giveUpLink, "prove link "+links[i]), activities.NameCheckLink, in).Get(ctx, nil)
+			err = workflow.ExecuteActivity(link(ctx, r.timing, giveUpLink, "prove link "+links[i]), activities.NameCheckLink, in).Get(ctx, nil)
 		}
 		if err != nil {
 			r.failLink(ctx, in)
@@ -133,7 +136,7 @@ func (r *run) link(ctx workflow.Context, links []string) {
 func (r *run) unlink(ctx workflow.Context, links []string) {
 	inParallel(ctx, len(links), func(ctx workflow.Context, i int) {
 		in := r.linkInput(links[i])
-		err := workflow.ExecuteActivity(link(ctx, r.in, giveUpUnlink, "remove link "+links[i]), activities.NameRemoveLink, in).Get(ctx, nil)
+		err := workflow.ExecuteActivity(link(ctx, r.timing, giveUpUnlink, "remove link "+links[i]), activities.NameRemoveLink, in).Get(ctx, nil)
 		if err != nil {
 			r.failLink(ctx, in)
 		}
@@ -143,7 +146,7 @@ func (r *run) unlink(ctx workflow.Context, links []string) {
 // failRegion writes into the row that a region's step gave up; the row keeps what it says if it has already ended.
 func (r *run) failRegion(ctx workflow.Context, region string) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	err := workflow.ExecuteLocalActivity(light(ctx, r.in.Timing), activities.NameFailRegion, r.region(region)).Get(ctx, nil)
+	err := workflow.ExecuteLocalActivity(light(ctx, r.timing), activities.NameFailRegion, r.region(region)).Get(ctx, nil)
 	if err != nil {
 		workflow.GetLogger(ctx).Error("region not marked failed", "region", region, "error", err)
 	}
@@ -151,7 +154,7 @@ func (r *run) failRegion(ctx workflow.Context, region string) {
 
 func (r *run) failLink(ctx workflow.Context, in activities.LinkInput) {
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	err := workflow.ExecuteLocalActivity(light(ctx, r.in.Timing), activities.NameFailLink, in).Get(ctx, nil)
+	err := workflow.ExecuteLocalActivity(light(ctx, r.timing), activities.NameFailLink, in).Get(ctx, nil)
 	if err != nil {
 		workflow.GetLogger(ctx).Error("link not marked failed", "link", in.Link, "error", err)
 	}
