@@ -46,7 +46,7 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 		Module: module,
 		Inputs: map[string]any{
 			"name":                   strings.Join([]string{in.Stack.Namespace, in.Stack.Name, in.Stack.Region}, "/"),
-			"owner":                  p.cfg.Installation + "/" + in.Stack.String(),
+			"owner":                  p.owner(in.Stack),
 			"address":                in.Placement.Address,
 			"port":                   int64(in.Placement.Port),
 			"data_dir":               home,
@@ -62,6 +62,9 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 		DataBearing: []string{resourceType},
 	}, nil
 }
+
+// owner is the mark by which a server is known as this stack's, whichever Meridian else is on the machine.
+func (p *Provider) owner(id stacks.StackID) string { return p.cfg.Installation + "/" + id.String() }
 
 // settings puts the spec's parameters over the defaults; names in lower case, as PostgreSQL takes them in any.
 func settings(parameters map[string]string) map[string]any {

@@ -73,9 +73,9 @@ func (p *Provider) EngineVersions(ctx context.Context, engine string) ([]string,
 }
 
 // ControlPlane says what the process table and the server's own files say. It asks no query.
-func (*Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {
+func (p *Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {
 	home := in.Placement.Values[valueDataDir]
-	sight, err := server.Look(ctx, home, "")
+	sight, err := server.Look(ctx, home, p.owner(in.Stack))
 	if err != nil {
 		return providers.ReadyStatus{}, err
 	}
@@ -95,7 +95,7 @@ func (*Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (pr
 	return status, nil
 }
 
-// region returns the field path of a region.
+// regionField returns the field path of a region.
 func regionField(db stacks.Database, name string) string {
 	for i, r := range db.Spec.Regions {
 		if r.Name == name {

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // initdb makes the cluster of a new server beside its final place and moves it there when it is complete and durable: a data directory
@@ -37,7 +39,7 @@ func (s Spec) initdb(ctx context.Context, a account, b Binaries, lock *os.File) 
 	if first != nil {
 		return first
 	}
-	conf, err := os.OpenFile(filepath.Join(making, "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	conf, err := os.OpenFile(filepath.Join(making, "postgresql.conf"), os.O_APPEND|os.O_WRONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}

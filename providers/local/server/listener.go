@@ -58,6 +58,9 @@ func answers(ctx context.Context, hostPort string) bool {
 
 // whoListens names what listens there, for a person: "process 4711 (nginx)". Arguments are left out: they may hold secrets.
 func whoListens(address string, port int) string {
+	if m, pid, ok := serverAt(address, port); ok {
+		return fmt.Sprintf("process %d (postgres), the server of %s", pid, m.Owner)
+	}
 	pid := listenerPid(address, port)
 	if pid == 0 {
 		return "a process that this user may not see"

@@ -65,5 +65,9 @@ func takeHome(a account, home, parent string) error {
 	if err := os.Mkdir(home, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return a.own(home)
+	d, err := os.OpenFile(home, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.own(d), d.Chmod(0o700), d.Close())
 }

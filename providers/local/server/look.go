@@ -73,6 +73,15 @@ func (s Spec) clusterMajor() (int, error) {
 
 // HomeAt finds the home of the server of ours that listens on the address and port.
 func HomeAt(address string, port int) (string, error) {
+	m, _, ok := serverAt(address, port)
+	if !ok {
+		return "", fmt.Errorf("no server of Meridian listens on %s:%d: %w", address, port, providers.ErrForeign)
+	}
+	return m.Home, nil
+}
+
+// serverAt finds the marker and the postmaster of the server of ours that listens there.
+func serverAt(address string, port int) (marker, int, bool) {
 	for _, pid := range processes() {
 		if programOf(pid) != "postgres" || zombie(pid) {
 			continue
@@ -81,12 +90,16 @@ func HomeAt(address string, port int) (string, error) {
 		if filepath.Base(data) != dataName {
 			continue
 		}
+		p, alive := postmaster(data)
+		if !alive || p.pid != pid {
+			continue
+		}
 		m, err := readMarker(filepath.Dir(data))
 		if err == nil && m.Address == address && m.Port == port {
-			return m.Home, nil
+			return m, pid, true
 		}
 	}
-	return "", fmt.Errorf("no server of Meridian listens on %s:%d: %w", address, port, providers.ErrForeign)
+	return marker{}, 0, false
 }
 
 // MarkedSpec returns what the marker of a home says the server should be; fs.ErrNotExist where there is none.

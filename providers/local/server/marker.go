@@ -84,13 +84,13 @@ func (a account) replaceFile(path string, content []byte, sync bool) error {
 	}
 	defer os.Remove(f.Name()) // gone after the rename
 	_, err = f.Write(content)
+	if err == nil {
+		err = a.own(f)
+	}
 	if err == nil && sync {
 		err = f.Sync()
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := a.own(f.Name()); err != nil {
 		return err
 	}
 	if err := os.Rename(f.Name(), path); err != nil {

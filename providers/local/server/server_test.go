@@ -125,15 +125,6 @@ func eventually(t *testing.T, what string, so func() bool) {
 	}
 }
 
-func mustRead(t *testing.T, path string) string {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // wantNowhere makes sure that no file below dir holds the text.
 func wantNowhere(t *testing.T, dir, text string) {
 	t.Helper()

@@ -135,7 +135,7 @@ func (s Spec) openLog(a account) (*os.File, int64, error) {
 	}
 	info, err := f.Stat()
 	if err == nil {
-		err = a.own(path)
+		err = a.own(f)
 	}
 	if err != nil {
 		return nil, 0, errors.Join(err, f.Close())

@@ -65,12 +65,12 @@ func environment(binDir string) []string {
 	return []string{"PATH=" + binDir + ":/usr/bin:/bin", "HOME=/", "LC_ALL=C", "TZ=UTC"}
 }
 
-// own gives a new file or directory to the account.
-func (a account) own(path string) error {
+// own gives an open file or directory to the account: by its descriptor, as names in a home are the account's to change.
+func (a account) own(f *os.File) error {
 	if !a.switches {
 		return nil
 	}
-	return os.Lchown(path, a.uid, a.gid)
+	return f.Chown(a.uid, a.gid)
 }
 
 // checkReach makes sure that the account can run the programs from within dir, by doing it; the mode bits only name the culprit.
