@@ -120,13 +120,14 @@ func (s *Store) changesAfter(ctx context.Context, after int64) (out []Change, er
 // feed wakes the watchers of one store: at once for a commit of this process, by one shared poll for those of others.
 type feed struct {
 	s        *Store
+	every    time.Duration
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
 	polling  bool
 	wg       sync.WaitGroup
 }
 
-func (f *feed) init(s *Store) { f.s, f.watchers = s, map[chan struct{}]struct{}{} }
+func (f *feed) init(s *Store) { f.s, f.every, f.watchers = s, pollEvery, map[chan struct{}]struct{}{} }
 
 // join adds a watcher; false once the store is closed. The first one starts the poll.
 func (f *feed) join() (chan struct{}, bool) {
@@ -176,7 +177,7 @@ func (f *feed) nudge() {
 // poll asks for PRAGMA data_version, which moves when another connection commits; it ends when nobody watches.
 func (f *feed) poll() {
 	defer f.wg.Done()
-	tick := time.NewTicker(pollEvery)
+	tick := time.NewTicker(f.every)
 	defer tick.Stop()
 	var conn *sql.Conn
 	defer func() {
