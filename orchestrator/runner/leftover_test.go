@@ -93,6 +93,28 @@ func TestAnotherSitesAttemptIsLeftAlone(t *testing.T) {
 	}
 }
 
+// TestAHeldLockProvesNothing: the spool is lost, the head says running, and somebody holds the stack's lock: it may be terraform.
+func TestAHeldLockProvesNothing(t *testing.T) {
+	w := newWorld(t)
+	site := w.born()
+	step := w.put(journal.StepPlan, w.items(1, 0), nil)
+	fence := w.take(step, site)
+	held, err := os.OpenFile(w.site.StackLock(w.id), os.O_RDWR|os.O_CREATE, 0o600)
+	check(t, err)
+	check(t, syscall.Flock(int(held.Fd()), syscall.LOCK_EX))
+	if code := w.wait(w.spawn("step", "--step", step)); code != terraform.ExitError {
+		t.Errorf("exit code %d", code)
+	}
+	if head, err := w.journal.Head(context.Background(), w.id); err != nil || head.Fence != fence {
+		t.Errorf("the head was taken: %+v, %v", head, err)
+	}
+	check(t, held.Close())
+	if r := w.do(step); r.Outcome != journal.OutcomeChanges {
+		t.Errorf("result: %+v", r)
+	}
+	w.clean()
+}
+
 func TestAnObsoleteSpoolIsDropped(t *testing.T) {
 	w := newWorld(t)
 	w.born()

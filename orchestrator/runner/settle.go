@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"time"
 
 	"meridian/persistence/journal"
 	"meridian/stacks"
@@ -125,21 +124,4 @@ func (r *run) discard(ctx context.Context) (*lock, []procStat, error) {
 	}
 	r.log.Info("dropped an attempt with nothing to ship", "attempt", r.att.ID)
 	return l, foreign, nil
-}
-
-// provenOver reports whether the head may be taken from its last attempt: it is idle, or ran on this site, whose locks the caller
-// holds and whose spool it has settled.
-func (w *worker) provenOver(ctx context.Context, id stacks.StackID) error {
-	head, err := w.journal.Head(ctx, id)
-	if errors.Is(err, journal.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if head.Status == journal.HeadRunning && head.Site != w.siteID {
-		return fmt.Errorf("%w: attempt %s of site %s, last seen %s ago", journal.ErrRunning, head.Fence.Attempt, head.Site,
-			time.Since(head.BeatAt).Round(time.Second))
-	}
-	return nil
 }

@@ -66,12 +66,9 @@ func (w *worker) runStepOnce(ctx context.Context, o stepOptions) error {
 		}
 		return err
 	}
-	if err := w.provenOver(ctx, id); err != nil {
-		return err
-	}
 	if stackLock == nil {
 		r := &refusal{outcome: journal.OutcomeFailed, diag: heldDiagnostic(stacks.SeverityError, foreign)}
-		return w.finishRefused(ctx, step, o.attempt, r)
+		return w.finishRefused(ctx, step, o.attempt, r, false)
 	}
 	held := stackLock
 	stackLock = nil // launch lets go of it
@@ -92,7 +89,7 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	defer func() { stackLock.close() }()
 	p, err := w.prepare(ctx, step)
 	if r := new(refusal); errors.As(err, &r) {
-		return w.finishRefused(ctx, step, attemptID, r)
+		return w.finishRefused(ctx, step, attemptID, r, true)
 	}
 	if err != nil {
 		return err
@@ -104,7 +101,7 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	defer slot.close()
 	fence, err := w.takeFence(ctx, p, attemptID)
 	if r := new(refusal); errors.As(err, &r) {
-		return w.finishRefused(ctx, step, attemptID, r)
+		return w.finishRefused(ctx, step, attemptID, r, true)
 	}
 	if errors.Is(err, journal.ErrHasResult) {
 		return nil
@@ -170,18 +167,12 @@ func stageRefusal(err error) *refusal {
 
 // takeFence takes the next fence; an apply must pass the catalog's gate in the same transaction.
 func (w *worker) takeFence(ctx context.Context, p *prepared, attemptID string) (journal.Fence, error) {
-	var fence journal.Fence
 	step := p.step
-	err := w.store.Write(ctx, func(tx *store.Tx) error {
-		if step.Kind == journal.StepApply {
-			err := w.catalog.GateApply(ctx, tx, step.Run, step.Stack.ID.Region, p.artifact.Digest, p.state.Serial)
-			if err != nil {
-				return err
-			}
+	fence, err := w.fence(ctx, w.takeInput(step, attemptID, p.binary.Version, p.template.Hash), true, func(tx *store.Tx) error {
+		if step.Kind != journal.StepApply {
+			return nil
 		}
-		var err error
-		fence, err = w.journal.TakeFence(ctx, tx, w.takeInput(step, attemptID, p.binary.Version, p.template.Hash))
-		return err
+		return w.catalog.GateApply(ctx, tx, step.Run, step.Stack.ID.Region, p.artifact.Digest, p.state.Serial)
 	})
 	if errors.Is(err, catalog.ErrRefused) || errors.Is(err, catalog.ErrNotFound) {
 		return fence, w.gateRefusal(ctx, step, err)
@@ -189,10 +180,36 @@ func (w *worker) takeFence(ctx context.Context, p *prepared, attemptID string) (
 	return fence, err
 }
 
+// fence takes the next fence behind a gate. A head that still says running is taken only if it ran on this site and settled says that
+// the caller holds both of its locks and has settled its spool: that proves the attempt over.
+func (w *worker) fence(ctx context.Context, in journal.TakeInput, settled bool, gate func(tx *store.Tx) error) (fence journal.Fence, err error) {
+	for {
+		err = w.store.Write(ctx, func(tx *store.Tx) (err error) {
+			if err := gate(tx); err != nil {
+				return err
+			}
+			fence, err = w.journal.TakeFence(ctx, tx, in)
+			return err
+		})
+		if !errors.Is(err, journal.ErrRunning) || in.OverProven {
+			return fence, err
+		}
+		head, err := w.journal.Head(ctx, in.Stack)
+		if err != nil {
+			return fence, err
+		}
+		if head.Site != w.siteID || !settled {
+			return fence, fmt.Errorf("%w: attempt %s of site %s, last seen %s ago", journal.ErrRunning, head.Fence.Attempt, head.Site,
+				time.Since(head.BeatAt).Round(time.Second))
+		}
+		in.OverProven = true
+	}
+}
+
 func (w *worker) takeInput(step journal.Step, attemptID, version, template string) journal.TakeInput {
 	return journal.TakeInput{
 		Stack: step.Stack.ID, Step: step.ID, Attempt: attemptID, Site: w.siteID, RunnerPID: w.me.PID, BootID: w.boot,
-		Terraform: version, Template: template, OverProven: true,
+		Terraform: version, Template: template,
 	}
 }
 
@@ -206,16 +223,11 @@ func (w *worker) gateRefusal(ctx context.Context, step journal.Step, cause error
 }
 
 // finishRefused gives a step the result of a refusal: it takes the fence, past the gate because nothing will be applied, and finishes.
-func (w *worker) finishRefused(ctx context.Context, step journal.Step, attemptID string, r *refusal) error {
+func (w *worker) finishRefused(ctx context.Context, step journal.Step, attemptID string, r *refusal, settled bool) error {
 	if _, err := w.newestState(ctx, step.Stack.ID); err != nil { // a stack must be born to have a head
 		return err
 	}
-	var fence journal.Fence
-	err := w.store.Write(ctx, func(tx *store.Tx) error {
-		var err error
-		fence, err = w.journal.TakeFence(ctx, tx, w.takeInput(step, attemptID, "", ""))
-		return err
-	})
+	fence, err := w.fence(ctx, w.takeInput(step, attemptID, "", ""), settled, func(*store.Tx) error { return nil })
 	if errors.Is(err, journal.ErrHasResult) {
 		return nil
 	}
