@@ -169,7 +169,7 @@ func (s Suite) placement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // the test is over
+	defer l.Close()
 	second, err := p.Place(t.Context(), providers.PlaceInput{Stack: id})
 	if err != nil || (second.Address == first.Address && second.Port == first.Port) {
 		t.Fatalf("%+v was given while something listens there: %v", second, err)

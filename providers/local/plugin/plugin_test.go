@@ -98,7 +98,7 @@ func (s *stack) sql(statements ...string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer conn.Close(s.t.Context()) //nolint:errcheck // it goes with its socket
+	defer conn.Close(s.t.Context())
 	for _, text := range statements {
 		if _, err := conn.Exec(s.t.Context(), text); err != nil {
 			s.t.Fatalf("%s: %v", text, err)
@@ -304,7 +304,7 @@ func lines(t *testing.T, ledger string) []plugin.LedgerLine {
 		return nil
 	}
 	mustNot(t, err)
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	var out []plugin.LedgerLine
 	for scan := bufio.NewScanner(f); scan.Scan(); {
 		var l plugin.LedgerLine

@@ -25,15 +25,14 @@ const password = "Kor3an-g1nger-9lamp"
 
 // TestMain lets terraform start the test binary itself as the plugin: no build, the very code under test.
 func TestMain(m *testing.M) {
-	if os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "" {
-		err := providerserver.Serve(context.Background(), plugin.New(), providerserver.ServeOpts{Address: plugin.Address, ProtocolVersion: 6})
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if os.Getenv("TF_PLUGIN_MAGIC_COOKIE") == "" {
+		m.Run()
+		return
 	}
-	os.Exit(m.Run())
+	err := providerserver.Serve(context.Background(), plugin.New(), providerserver.ServeOpts{Address: plugin.Address, ProtocolVersion: 6})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
 }
 
 // stack is a Terraform root module in a directory of its own, around one server.

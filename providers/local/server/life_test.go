@@ -281,8 +281,8 @@ func TestServerInheritsNothing(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_PARENT", "must-not-be-inherited")
 	r, w, err := os.Pipe()
 	must(t, err)
-	defer r.Close()                                      //nolint:errcheck // the test is over
-	defer w.Close()                                      //nolint:errcheck // the test is over
+	defer r.Close()
+	defer w.Close()
 	flags, err := unix.FcntlInt(w.Fd(), unix.F_SETFD, 0) // as a lock that our parents handed down
 	if err != nil {
 		t.Fatal(flags, err)

@@ -33,10 +33,8 @@ func Look(ctx context.Context, home, owner string) (Sight, error) {
 	case err != nil:
 		return Sight{}, err
 	}
-	if owner != "" {
-		if err := m.checkOwner(owner); err != nil {
-			return Sight{State: StateForeign, Message: err.Error()}, nil
-		}
+	if owner != "" && owner != m.Owner {
+		return Sight{State: StateForeign, Message: m.checkOwner(owner).Error()}, nil
 	}
 	if !m.hasCluster() {
 		return Sight{State: StateAbsent, Spec: m.Spec}, nil
