@@ -77,7 +77,7 @@ func TestServerOnAFileMadeAnew(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer s.Stop()
+			t.Cleanup(s.Stop)
 			if s.Key() != key {
 				t.Error("the key has changed")
 			}
