@@ -54,7 +54,8 @@ func (g *guard) take(ctx context.Context) error {
 		return err
 	}
 	_, err := g.conn.Exec(ctx, `CREATE SCHEMA IF NOT EXISTS meridian;
-		CREATE TABLE IF NOT EXISTS meridian.fence (one boolean PRIMARY KEY DEFAULT true CHECK (one), number bigint NOT NULL, at timestamptz NOT NULL DEFAULT now())`)
+		CREATE TABLE IF NOT EXISTS meridian.fence (one boolean PRIMARY KEY DEFAULT true CHECK (one), number bigint NOT NULL, at timestamptz NOT NULL DEFAULT now());
+		CREATE TABLE IF NOT EXISTS meridian.linked (link text, database text, PRIMARY KEY (link, database))`)
 	if err != nil {
 		return fmt.Errorf("make table: %w", err)
 	}
@@ -111,6 +112,25 @@ func (g *guard) hold(ctx context.Context) error {
 }
 
 func (g *guard) close() { shut(g.conn) }
+
+// noteLinked writes down, before anything is made, that a link leaves things in these databases of the server: its removal
+// looks there, whatever the spec says by then, and need not open every database.
+func (g *guard) noteLinked(ctx context.Context, link string, databases []string) error {
+	_, err := g.conn.Exec(ctx, "INSERT INTO meridian.linked SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING", link, databases)
+	return wrapIf(err, "note the link in "+g.region)
+}
+
+// linked lists the databases in which a link may have left something.
+func (g *guard) linked(ctx context.Context, link string) ([]string, error) {
+	dbs, err := strs(ctx, g.conn, "SELECT database FROM meridian.linked WHERE link = $1 ORDER BY 1", link)
+	return dbs, wrapIf(err, "read the link's note in "+g.region)
+}
+
+// forgetLinked takes a note back: the link has nothing left in that database.
+func (g *guard) forgetLinked(ctx context.Context, link, database string) error {
+	_, err := g.conn.Exec(ctx, "DELETE FROM meridian.linked WHERE link = $1 AND database = $2", link, database)
+	return wrapIf(err, "take the link's note back in "+g.region)
+}
 
 // checkFence reads the number on the server and refuses a run of a smaller one.
 func checkFence(ctx context.Context, conn *pgx.Conn, run int64) error {

@@ -14,7 +14,8 @@ import (
 
 // EnsureLink makes a logical replication link: role, schema, publication, slot, subscription, in this order, for each database.
 // What is there already is kept; databases that the link no longer names are unlinked. It does not wait for the initial copy.
-// What a person must change first wraps providers.ErrPermanent and says so.
+// What a person must change first wraps providers.ErrPermanent and says so. PostgreSQL replicates rows only: later changes of
+// tables, values of sequences, large objects and materialized views are the user's; new tables follow by themselves.
 func (e *Engine) EnsureLink(ctx context.Context, in providers.LinkInput) error {
 	return settle(e.ensureLink(ctx, in), secretsOf(in)...)
 }
@@ -22,6 +23,9 @@ func (e *Engine) EnsureLink(ctx context.Context, in providers.LinkInput) error {
 func (e *Engine) ensureLink(ctx context.Context, in providers.LinkInput) error {
 	if in.Link.Mode != stacks.LinkLogical {
 		return permanent("link %s: mode %q is not one of postgres", in.Link.Name(), in.Link.Mode)
+	}
+	if slices.Contains(in.Link.Databases, maintenanceDB) {
+		return permanent("link %s: database %s belongs to the server and cannot be linked", in.Link.Name(), maintenanceDB)
 	}
 	l, err := e.open(ctx, in)
 	if err != nil {
@@ -33,6 +37,11 @@ func (e *Engine) ensureLink(ctx context.Context, in providers.LinkInput) error {
 	}
 	if err := l.preflight(ctx); err != nil {
 		return err
+	}
+	for _, g := range []*guard{l.to, l.from} {
+		if err := g.noteLinked(ctx, linkPrefix(in), in.Link.Databases); err != nil {
+			return err
+		}
 	}
 	if err := l.ensureReplicationRole(ctx); err != nil {
 		return fmt.Errorf("replication role in %s: %w", in.From.Region, err)

@@ -230,7 +230,7 @@ func TestLinkInterrupted(t *testing.T) {
 	interrupt := func(what string, step func(context.Context) error) {
 		t.Helper()
 		stopped := 0
-		for wait := 2 * time.Millisecond; ; wait += wait / 5 {
+		for wait := 2 * time.Millisecond; ; wait += wait / 4 {
 			ctx, cancel := context.WithTimeout(t.Context(), wait)
 			err := step(ctx)
 			cancel()

@@ -22,6 +22,7 @@ func TestLinkRefuses(t *testing.T) {
 		want, nowant string
 	}{
 		"mode":               {change: func(w *world) { w.in.Link.Mode = "physical" }, want: `mode "physical"`},
+		"maintenance":        {change: func(w *world) { w.in.Link.Databases = []string{"postgres"} }, want: "cannot be linked"},
 		"wal_level":          {src: small, want: "wal_level in ankara is replica"},
 		"no slot free":       {src: tight, want: "max_replication_slots in ankara is 1 and 0 are in use"},
 		"no worker free":     {dst: idle, want: "max_logical_replication_workers in istanbul is 1 and 0 are in use"},

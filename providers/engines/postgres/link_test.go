@@ -109,6 +109,7 @@ func (w *world) traces() []string {
 		out = append(out, "slot "+s)
 	}
 	out = append(out, list(w.t, admin, "SELECT 'slot ' || slot_name FROM pg_replication_slots WHERE slot_name LIKE '%sync%' ORDER BY 1")...)
+	out = append(out, list(w.t, admin, "SELECT 'note ' || database FROM meridian.linked WHERE link = $1", linkPrefix(w.in))...)
 	out = append(out, list(w.t, admin, "SELECT 'role ' || rolname FROM pg_roles WHERE rolname = $1", roleName(w.in))...)
 	for _, d := range w.in.Link.Databases {
 		out = append(out, list(w.t, w.src.session(w.t, d, "", ""), "SELECT 'publication ' || pubname FROM pg_publication UNION ALL SELECT 'source schema ' || nspname FROM pg_namespace WHERE nspname = 'meridian' ORDER BY 1")...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -136,19 +137,28 @@ func (r *removal) source(ctx context.Context, g *guard) error {
 	})
 }
 
-// each does the work in every database of a server but those to keep: also in one that the link named in an attempt that was
-// stopped early and forgotten since.
+// each does the work in every database of a server in which the link may have left something, but those to keep.
 func (r *removal) each(ctx context.Context, g *guard, t providers.Target, work func(conn *pgx.Conn, database string) error) error {
-	dbs, err := readDatabases(ctx, g.conn)
+	noted, err := g.linked(ctx, linkPrefix(r.in))
 	if err != nil {
 		return err
 	}
-	for _, d := range dbs {
-		if d.broken || d.closed || r.keep(d.name) {
+	there, err := readDatabases(ctx, g.conn)
+	if err != nil {
+		return err
+	}
+	for _, name := range noted {
+		if r.keep(name) {
 			continue
 		}
-		if err := inDatabase(ctx, g, t, d.name, func(conn *pgx.Conn) error { return work(conn, d.name) }); err != nil {
-			return fmt.Errorf("database %s in %s: %w", d.name, t.Region, err)
+		// What was in a database went with it.
+		if slices.ContainsFunc(there, func(d database) bool { return d.name == name && !d.broken }) {
+			if err := inDatabase(ctx, g, t, name, func(conn *pgx.Conn) error { return work(conn, name) }); err != nil {
+				return fmt.Errorf("database %s in %s: %w", name, t.Region, err)
+			}
+		}
+		if err := g.forgetLinked(ctx, linkPrefix(r.in), name); err != nil {
+			return err
 		}
 	}
 	return nil

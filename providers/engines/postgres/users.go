@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -138,29 +139,43 @@ func dropRole(ctx context.Context, g *guard, t providers.Target, name string) (b
 	if _, err := g.conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name); err != nil {
 		return false, fmt.Errorf("end its sessions: %w", err)
 	}
-	dbs, err := readDatabases(ctx, g.conn)
-	if err != nil {
+	if err := disownAll(ctx, g, t, name); err != nil {
 		return false, err
 	}
+	_, err = g.conn.Exec(ctx, "DROP ROLE IF EXISTS "+ident(name))
+	return true, err
+}
+
+// disownAll goes to the databases in which the role has something. Databases of its own become the admin's.
+func disownAll(ctx context.Context, g *guard, t providers.Target, role string) error {
+	dbs, err := readDatabases(ctx, g.conn)
+	if err != nil {
+		return err
+	}
+	used, err := strs(ctx, g.conn, `SELECT DISTINCT d.datname FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid
+		WHERE s.refclassid = 'pg_authid'::regclass AND s.refobjid = (SELECT oid FROM pg_roles WHERE rolname = $1)`, role)
+	if err != nil {
+		return fmt.Errorf("look for what it has: %w", err)
+	}
 	for i, d := range dbs {
-		if d.owner != name {
+		if d.owner != role {
 			continue
 		}
 		if _, err := g.conn.Exec(ctx, "ALTER DATABASE "+ident(d.name)+" OWNER TO "+ident(t.Endpoint.User)); err != nil {
-			return false, fmt.Errorf("take database %s over: %w", d.name, err)
+			return fmt.Errorf("take database %s over: %w", d.name, err)
 		}
 		dbs[i].owner = t.Endpoint.User
 	}
 	for _, d := range dbs {
-		if d.broken || d.closed {
+		// Grants on databases themselves are found from any of them.
+		if d.broken || d.closed || d.name != maintenanceDB && !slices.Contains(used, d.name) {
 			continue
 		}
-		if err := disown(ctx, g, t, d, name); err != nil {
-			return false, fmt.Errorf("what it has in database %s: %w", d.name, err)
+		if err := disown(ctx, g, t, d, role); err != nil {
+			return fmt.Errorf("what it has in database %s: %w", d.name, err)
 		}
 	}
-	_, err = g.conn.Exec(ctx, "DROP ROLE IF EXISTS "+ident(name))
-	return true, err
+	return nil
 }
 
 // disown empties one database of what a role owns or may do there; no object is dropped.
