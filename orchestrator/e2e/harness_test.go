@@ -181,7 +181,7 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	err = json.Unmarshal(text, &found)
 	must("find")
 	m.registry = providers.NewRegistry([]providers.Provider{local.New(local.Config{
-		PluginSource: found.Plugins[0].Source, PluginVersion: found.Plugins[0].Version, Root: filepath.Join(s.data, "local"), Installation: installation,
+		PluginSource: found.Plugins[0].Source, PluginVersion: found.Plugins[0].Version, Root: filepath.Join(s.data, "servers"), Installation: installation,
 	})}, []providers.Engine{postgres.New()})
 	m.temporal, err = temporal.Start(ctx, temporal.Options{Dir: s.data, Logger: quiet})
 	must("temporal")
@@ -395,7 +395,7 @@ func (m *meridian) left() (out []error) {
 			out = append(out, fmt.Errorf("process %d: %q", pid, cmdline))
 		}
 	}
-	for _, dir := range []string{"local", "work", "spool"} {
+	for _, dir := range []string{"servers", "work", "spool"} {
 		_ = filepath.WalkDir(filepath.Join(m.site.data, dir), func(path string, d os.DirEntry, err error) error {
 			if err == nil && !d.IsDir() {
 				out = append(out, fmt.Errorf("file: %s", path))

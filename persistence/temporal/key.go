@@ -16,7 +16,6 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	sdklog "go.temporal.io/sdk/log"
 	"go.temporal.io/server/common/authorization"
 )
 
@@ -121,7 +120,7 @@ func clientOptions(address, namespace string, k key, log *slog.Logger) client.Op
 		HostPort:        address,
 		Namespace:       namespace,
 		HeadersProvider: k,
-		Logger:          sdklog.NewStructuredLogger(log.With("component", "temporal-sdk")),
+		Logger:          newSDKLogger(log),
 	}
 }
 
