@@ -33,6 +33,7 @@ func servePlugin() int {
 }
 
 // postgres is a stack of one real server, made by our own plugin from the site's mirror.
+// The server waits until the gate is open.
 func (w *world) postgres() (s stacks.Stack, address string) {
 	w.t.Helper()
 	ctx := context.Background()
@@ -74,7 +75,13 @@ variable "admin_password" {
   ephemeral = true
   sensitive = true
 }
+resource "terraform_data" "gate" {
+  provisioner "local-exec" {
+    command = "echo begin 0 >> %s; until [ -e %s ]; do sleep 0.02; done"
+  }
+}
 resource "localdb_postgres" "this" {
+  depends_on                = [terraform_data.gate]
   name                      = "orders"
   owner                     = %q
   address                   = %q
@@ -84,7 +91,7 @@ resource "localdb_postgres" "this" {
   admin_password_wo         = var.admin_password
   admin_password_wo_version = 1
 }
-`, laid.Source, laid.Version, owner, ip, home, server.Major(found[0].Version)))
+`, laid.Source, laid.Version, w.ledger, w.gate, owner, ip, home, server.Major(found[0].Version)))
 	s.Providers = []stacks.ProviderRequirement{{LocalName: "localdb", Source: laid.Source, Version: laid.Version}}
 	s.Secrets = map[string]string{"admin_password": "region/ankara/admin"}
 	s.DataBearing = []string{"localdb_postgres"}
@@ -95,6 +102,7 @@ resource "localdb_postgres" "this" {
 func TestARealServer(t *testing.T) {
 	w := newWorld(t)
 	s, address := w.postgres()
+	w.open()
 	r := w.do(w.applyStep(s, w.plan(s)))
 	if r.Outcome != journal.OutcomeApplied || len(r.Diagnostics) != 0 {
 		t.Fatalf("apply: %+v\n%s", r, w.log())
@@ -111,7 +119,7 @@ func TestARealServer(t *testing.T) {
 		t.Errorf("plan of the same: %+v", same)
 	}
 	gone := w.do(w.put(journal.StepPlan, s, func(st *journal.Step) { st.Destroy = true }))
-	if len(gone.Changes) != 1 || !gone.Changes[0].Dangerous() {
+	if len(gone.Changes) != 2 || !gone.Changes[0].Dangerous() {
 		t.Errorf("the plan to destroy: %+v", gone.Changes)
 	}
 	w.planned(gone, s)
@@ -125,16 +133,20 @@ func TestARealServer(t *testing.T) {
 	w.clean()
 }
 
-// TestPluginOutlivesTerraform: a plugin that is making something goes on when terraform is killed, and holds the stack's lock. It is
-// ended, and what it had begun is the next plan's.
-func TestPluginOutlivesTerraform(t *testing.T) {
+// TestIdlePluginIsEnded: a plugin that has nothing to do outlives a killed terraform and would hold the stack's lock for ever.
+func TestIdlePluginIsEnded(t *testing.T) {
 	w := newWorld(t)
 	s, address := w.postgres()
-	w.env = []string{server.EnvDelay + "=60s"}
 	step := w.applyStep(s, w.plan(s))
 	cmd := w.spawn("step", "--step", step)
-	w.until("the server is being made", func() bool { return strings.Contains(w.events(step), `"apply_start"`) })
-	if len(w.processes("other")) == 0 {
+	w.until("terraform waits at the gate", func() bool { return w.lines("begin") > 0 })
+	plugins := 0
+	for _, p := range w.processes("other") {
+		if strings.Contains(p.args, "terraform-provider-localdb") {
+			plugins++
+		}
+	}
+	if plugins == 0 {
 		t.Fatal("no plugin lives")
 	}
 	w.kill("terraform", syscall.SIGKILL)
@@ -145,7 +157,7 @@ func TestPluginOutlivesTerraform(t *testing.T) {
 		t.Errorf("result: %+v", r)
 	}
 	w.clean() // no plugin, no lock
-	w.env = nil
+	w.open()
 	w.end()
 	w.submit(true)
 	if r := w.do(w.applyStep(s, w.plan(s))); r.Outcome != journal.OutcomeApplied {
