@@ -7,13 +7,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// release is set by the linker (-X main.release=...).
-var release string
+// buildVersion is set by the linker (-X main.buildVersion=...).
+var buildVersion string
 
-// version is the release, or what the build knows of itself.
+// version is what the linker set, or what the build knows of itself.
 func version() string {
-	if release != "" {
-		return release
+	if buildVersion != "" {
+		return buildVersion
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
