@@ -138,6 +138,9 @@ func (l *link) checkWorker(ctx context.Context, p pair, sub *linkSubscription) (
 	if _, err := one(err); err != nil && sqlState(err) != codeNoTable {
 		return providers.LinkStatus{}, fmt.Errorf("count the worker's errors: %w", err)
 	}
+	if applyErrors+copyErrors == 0 {
+		return pending("the worker of database %s in %s is starting, or does not reach %s", p.database, l.in.To.Region, l.in.From.Region), nil
+	}
 	return pending("the worker of database %s in %s is not running (%d errors so far, %d while copying): its server's log says why",
 		p.database, l.in.To.Region, applyErrors, copyErrors), nil
 }

@@ -46,7 +46,7 @@ func TestLinkDamage(t *testing.T) {
 	}{
 		"subscription disabled": {target: "ALTER SUBSCRIPTION NAME DISABLE", want: "is disabled"},
 		"subscription dropped":  {target: "ALTER SUBSCRIPTION NAME DISABLE; ALTER SUBSCRIPTION NAME SET (slot_name = NONE); DROP SUBSCRIPTION NAME; TRUNCATE a", want: "no subscription"},
-		"other connection":      {target: "ALTER SUBSCRIPTION NAME CONNECTION 'host=/nonexistent'", want: "not running"},
+		"other connection":      {target: "ALTER SUBSCRIPTION NAME CONNECTION 'host=/nonexistent'", want: "does not reach ankara"},
 		"key dropped":           {source: "CREATE TABLE bare (id int)", want: "public.bare", lost: true},
 		"column added":          {source: "ALTER TABLE a ADD COLUMN x int; INSERT INTO a VALUES (2, 2)", want: "public.a.x (integer) is missing", heal: "ALTER TABLE a ADD COLUMN x int"},
 		"slot dropped":          {slot: true, want: "slot of link", lost: true},

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -45,8 +46,9 @@ func TestLinkRefuses(t *testing.T) {
 			mustExec(t, admin, "CREATE ROLE "+role+"; GRANT SELECT ON a TO "+role)
 		}, want: "roles and extensions"},
 		"foreign slot": {source: "CREATE TABLE a (id int PRIMARY KEY)", change: func(w *world) {
-			admin := w.src.session(t, w.in.Link.Databases[0], "", "")
-			mustExec(t, admin, "SELECT pg_create_logical_replication_slot($1, 'test_decoding')", linkName(w.in, w.in.Link.Databases[0]))
+			admin, name := w.src.session(t, "postgres", "", ""), linkName(w.in, w.in.Link.Databases[0])
+			mustExec(t, admin, "SELECT pg_create_logical_replication_slot($1, 'pgoutput')", name)
+			t.Cleanup(func() { _ = dropSlot(context.Background(), admin, name) })
 		}, want: "was not made by Meridian"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -248,7 +248,7 @@ func (s *server) launch() error {
 	settings := map[string]string{
 		"wal_level": "logical", "log_statement": "all", "log_min_duration_statement": "0", "log_parameter_max_length_on_error": "-1",
 		"log_error_verbosity": "verbose", "wal_retrieve_retry_interval": "200ms", "max_wal_senders": "20", "max_replication_slots": "20",
-		"max_logical_replication_workers": "12", "max_worker_processes": "20", "max_sync_workers_per_subscription": "2",
+		"shared_buffers": "16MB", "autovacuum": "off", "checkpoint_timeout": "1h", "max_logical_replication_workers": "12", "max_worker_processes": "20", "max_sync_workers_per_subscription": "2",
 	}
 	for k, v := range s.settings {
 		settings[k] = v
