@@ -48,6 +48,9 @@ func connect(ctx context.Context, t providers.Target, database string, run int64
 
 // dial opens one session. The password is never part of a string that is parsed, so no parse error can quote it.
 func dial(ctx context.Context, t providers.Target, database, user, password string, params map[string]string) (*pgx.Conn, error) {
+	if t.Endpoint.Host == "" {
+		return nil, errNoAddress // a driver would try this machine's own server
+	}
 	words := []string{
 		"host=" + quoteConn(t.Endpoint.Host), "port=" + strconv.Itoa(t.Endpoint.Port), "user=" + quoteConn(user),
 		"dbname=" + quoteConn(database), "target_session_attrs=any",
@@ -64,6 +67,8 @@ func dial(ctx context.Context, t providers.Target, database, user, password stri
 	cfg.RuntimeParams = params
 	return pgx.ConnectConfig(ctx, cfg)
 }
+
+var errNoAddress = errors.New("the region has no address")
 
 // shut closes a session in good order, whatever became of the step's context.
 func shut(conn *pgx.Conn) {
@@ -120,26 +125,6 @@ func quietly(ctx context.Context, conn *pgx.Conn, f func(tx pgx.Tx) error) error
 		return f(tx)
 	})
 }
-
-// Probe asks the server a query. Nil means ready; an error that does not wrap providers.ErrPermanent means not yet.
-func (e *Engine) Probe(ctx context.Context, t providers.Target) error {
-	conn, err := connect(ctx, t, maintenanceDB, 0)
-	if err != nil {
-		return settle(err, t.Password)
-	}
-	defer shut(conn)
-	var one int
-	var recovering bool
-	if err := conn.QueryRow(ctx, "SELECT 1, pg_is_in_recovery()").Scan(&one, &recovering); err != nil {
-		return settle(fmt.Errorf("query %s: %w", t.Region, err), t.Password)
-	}
-	if one != 1 || recovering {
-		return fmt.Errorf("server in %s: %w", t.Region, errRecovering)
-	}
-	return nil
-}
-
-var errRecovering = errors.New("still in recovery, it takes no writes yet")
 
 // one tells a row that is not there from an error.
 func one(err error) (found bool, _ error) {

@@ -143,7 +143,7 @@ func (d dumper) script(ctx context.Context, archive []byte, list string) (string
 	if err != nil {
 		return "", err
 	}
-	defer r.Close() //nolint:errcheck // only read from
+	defer r.Close()
 	go func() {
 		// pg_restore that ends early closes the pipe; its own error says why.
 		_, _ = io.WriteString(w, list)

@@ -18,7 +18,7 @@ const sideWait = 15 * time.Second
 
 // RemoveLink removes subscription, slot, publication, role and heartbeat of a link, from all databases that it ever had. Rows
 // and tables stay. The target goes first, so that nobody reconnects to the source. What cannot be reached is reported as a
-// *LeftBehindError, after the other side is clean.
+// *LeftBehindError, after the other side is clean. A side without an endpoint was never made, and is left out.
 func (e *Engine) RemoveLink(ctx context.Context, in providers.LinkInput) error {
 	return settle(removeLink(ctx, in), secretsOf(in)...)
 }
@@ -34,6 +34,9 @@ func removeLink(ctx context.Context, in providers.LinkInput) error {
 		{in.To, r.target, r.targetNames()},
 		{in.From, r.sourceAndRole, r.sourceNames()},
 	} {
+		if side.t.Endpoint.Host == "" {
+			continue // a region that never had an address has nothing
+		}
 		err := onSide(ctx, side.t, in.RunNumber, side.work)
 		if sqlState(err) == codeSessionEnded {
 			// It may have been a newer run that ended our sessions.

@@ -109,6 +109,29 @@ func TestRemoveLinkWithDeadSource(t *testing.T) {
 	}
 }
 
+func TestRemoveLinkWithoutATarget(t *testing.T) {
+	w := newWorld(t, lab.source, lab.target)
+	before := w.traces()
+	w.ensure()
+	in := w.in
+	in.To = providers.Target{Region: "istanbul"}
+	if err := w.engine.RemoveLink(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	if slots := w.slots(); len(slots) != 0 {
+		t.Errorf("slots %q", slots)
+	}
+	if err := w.engine.EnsureLink(t.Context(), in); !errors.Is(err, errNoAddress) {
+		t.Errorf("ensure: %v", err)
+	}
+	if err := w.engine.RemoveLink(t.Context(), w.in); err != nil {
+		t.Fatal(err)
+	}
+	if after := w.traces(); !slices.Equal(before, after) {
+		t.Errorf("left %q", after)
+	}
+}
+
 func TestRemoveLinkWithBothDead(t *testing.T) {
 	w := newWorld(t, lab.source, lab.target)
 	in := w.in

@@ -44,7 +44,7 @@ type programs struct {
 	template func() (string, error) // makes a cluster to copy, once
 }
 
-func TestMain(m *testing.M) { os.Exit(runLab(m)) }
+func TestMain(m *testing.M) { os.Exit(runLab(m)) } //nolint:forbidigo // the main of a test binary
 
 func runLab(m *testing.M) (code int) {
 	fail := func(err error) int {
@@ -56,7 +56,7 @@ func runLab(m *testing.M) (code int) {
 	if lab.dir, err = os.MkdirTemp("", "meridian-pg-"); err != nil {
 		return fail(err)
 	}
-	defer os.RemoveAll(lab.dir) //nolint:errcheck // best effort
+	defer os.RemoveAll(lab.dir)
 	if err := setUpLab(); err != nil {
 		return fail(err)
 	}
@@ -166,7 +166,7 @@ func initTemplate(bin string, version int) (string, error) {
 	if err := os.WriteFile(pw, []byte(adminPassword), 0o644); err != nil {
 		return "", err
 	}
-	defer os.Remove(pw) //nolint:errcheck // best effort
+	defer os.Remove(pw)
 	out, err := asServer(filepath.Join(bin, "initdb"), "-N", "-D", dir, "-U", "meridian_admin",
 		"-A", "scram-sha-256", "--pwfile", pw, "-E", "UTF8", "--locale", "C").CombinedOutput()
 	if err != nil {
@@ -260,7 +260,7 @@ func (s *server) launch() error {
 	if err != nil {
 		return err
 	}
-	defer log.Close() //nolint:errcheck // the child has its own
+	defer log.Close()
 	s.cmd = asServer(filepath.Join(s.bin.dir, "postgres"), args...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
 	if err := s.cmd.Start(); err != nil {
