@@ -75,7 +75,7 @@ func (a *Activities) applyEnded(ctx context.Context, w work, res journal.Result)
 	return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))
 }
 
-// putEndpoint reads the outputs from the newest state and stores where the region answers.
+// putEndpoint reads the outputs from the newest state and stores where the region answers, unless that is stored already.
 func (a *Activities) putEndpoint(ctx context.Context, w work) error {
 	reader, err := providers.As[providers.EndpointReader](w.provider)
 	if err != nil {
@@ -96,6 +96,9 @@ func (a *Activities) putEndpoint(ctx context.Context, w work) error {
 	endpoint, err := reader.Endpoint(providers.EndpointInput{ModuleInput: in, Outputs: file.Outputs})
 	if err != nil {
 		return fmt.Errorf("outputs of %s: %w", w.stack, err)
+	}
+	if known, err := a.Catalog.Endpoint(ctx, w.stack); err == nil && known == endpoint {
+		return nil
 	}
 	return a.Catalog.PutEndpoint(ctx, w.stack, endpoint)
 }

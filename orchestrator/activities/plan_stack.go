@@ -71,6 +71,11 @@ func (a *Activities) PlanStack(ctx context.Context, in RegionInput) (RegionResul
 func (a *Activities) planEnded(ctx context.Context, w work, step journal.Step, res journal.Result) (RegionResult, error) {
 	switch res.Outcome {
 	case journal.OutcomeUnchanged:
+		if !w.row.Destroy { // a run before this one may have ended between terraform and what it says
+			if err := a.putEndpoint(ctx, w); err != nil {
+				return RegionResult{}, err
+			}
+		}
 		return RegionResult{Go: true}, a.planned(ctx, w, step.Stack.Digest, nil)
 	case journal.OutcomeChanges:
 		art, err := a.Journal.Artifact(ctx, res.Artifact)
