@@ -89,6 +89,13 @@ type RegionInput struct {
 	Region   string
 }
 
+// FailRegionInput names a region of a run whose step gave up.
+type FailRegionInput struct {
+	RegionInput
+	// Ended says that its workflow was ended from outside: no error tells why.
+	Ended bool
+}
+
 // RegionResult says whether the region's next step may follow; if not, the row says why.
 type RegionResult struct{ Go bool }
 

@@ -3,6 +3,8 @@ package activities
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"slices"
 
 	"meridian/persistence/catalog"
 	"meridian/stacks"
@@ -32,8 +34,11 @@ func (a *Activities) EndRun(ctx context.Context, in EndRunInput) error {
 }
 
 // FailRegion marks a region failed whose activity gave up for good; the reason is in the run's log.
-func (a *Activities) FailRegion(ctx context.Context, in RegionInput) error {
-	message := a.lastError(ctx, in.Run, in.Region)
+func (a *Activities) FailRegion(ctx context.Context, in FailRegionInput) error {
+	message := "its workflow was ended from outside; what terraform still does is recorded"
+	if !in.Ended {
+		message = a.lastError(ctx, in.Run, in.Region)
+	}
 	return a.Catalog.UpdateRegion(ctx, in.Run, in.Region, func(r catalog.RunRegion) catalog.RunRegion {
 		switch r.Phase {
 		case stacks.RegionReady, stacks.RegionRemoved, stacks.RegionFailed, stacks.RegionCancelled:
@@ -53,11 +58,28 @@ func (a *Activities) FailLink(ctx context.Context, in LinkInput) error {
 	return a.setLink(ctx, j, linkFailed, a.lastError(ctx, in.Run, in.Link))
 }
 
-// lastError is the newest error in the run's log for a region or link.
+// lastError is why a region or link gave up: the newest error in its part of the run's log, else the newest line of it. Trouble with
+// writing that down is a warning there, so that a repetition says the same.
 func (a *Activities) lastError(ctx context.Context, run, part string) string {
-	line, err := a.Catalog.LastLog(ctx, run, part)
-	if err != nil || line.Text == "" {
-		return "it gave up; see meridian run logs " + run
+	lines, err := a.Catalog.LogLines(ctx, run, 0)
+	if err != nil {
+		return unknownError(run)
 	}
-	return line.Text
+	slices.Reverse(lines)
+	newest := ""
+	for _, l := range lines {
+		switch {
+		case l.Part != part || l.Text == "":
+		case l.Level == slog.LevelError.String():
+			return l.Text
+		case newest == "":
+			newest = l.Text
+		}
+	}
+	if newest == "" {
+		return unknownError(run)
+	}
+	return newest
 }
+
+func unknownError(run string) string { return "it gave up; see meridian run logs " + run }

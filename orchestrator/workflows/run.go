@@ -1,7 +1,10 @@
 package workflows
 
 import (
+	"errors"
+
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"meridian/orchestrator/activities"
@@ -88,7 +91,7 @@ func (r *run) plan(ctx workflow.Context, regions []activities.RegionWork) {
 		w := regions[i]
 		err := workflow.ExecuteActivity(terraform(ctx, r.timing, TerraformQueue(r.in.Installation, w.Location), "plan "+w.Region), r.planner, r.region(w.Region)).Get(ctx, nil)
 		if err != nil {
-			r.failRegion(ctx, w.Region)
+			r.failRegion(ctx, w.Region, err)
 		}
 	})
 }
@@ -112,7 +115,7 @@ func (r *run) provision(ctx workflow.Context, regions []activities.RegionWork) {
 			RunInput: r.in, Region: w.Region, Location: w.Location, Destroy: w.Destroy, Changed: w.Changed,
 		}).Get(child, nil)
 		if err != nil {
-			r.failRegion(ctx, w.Region)
+			r.failRegion(ctx, w.Region, err)
 		}
 	})
 }
@@ -144,9 +147,11 @@ func (r *run) unlink(ctx workflow.Context, links []string) {
 }
 
 // failRegion writes into the row that a region's step gave up; the row keeps what it says if it has already ended.
-func (r *run) failRegion(ctx workflow.Context, region string) {
+func (r *run) failRegion(ctx workflow.Context, region string, cause error) {
+	var terminated *temporal.TerminatedError
+	in := activities.FailRegionInput{RegionInput: r.region(region), Ended: errors.As(cause, &terminated) || temporal.IsCanceledError(cause)}
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	err := workflow.ExecuteLocalActivity(light(ctx, r.timing), activities.NameFailRegion, r.region(region)).Get(ctx, nil)
+	err := workflow.ExecuteLocalActivity(light(ctx, r.timing), activities.NameFailRegion, in).Get(ctx, nil)
 	if err != nil {
 		workflow.GetLogger(ctx).Error("region not marked failed", "region", region, "error", err)
 	}
