@@ -16,7 +16,6 @@ type submission struct {
 	loaded    stacks.Loaded
 	effective stacks.Database
 	expect    int64
-	warnings  []stacks.Diagnostic
 }
 
 // Submit validates, defaults, compares with what is there, stores and wakes. Nothing is stored while one document has an error.

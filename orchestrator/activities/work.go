@@ -120,15 +120,6 @@ func (a *Activities) render(ctx context.Context, w work) (stacks.Stack, error) {
 	return stack, nil
 }
 
-// cancelled reports whether a person asked the run to stop.
-func (a *Activities) cancelled(ctx context.Context, run string) (bool, error) {
-	r, err := a.Catalog.Run(ctx, run)
-	if err != nil {
-		return false, err
-	}
-	return r.Cancel || r.Phase.Ended(), nil
-}
-
 // setRegion moves a region's row.
 func (a *Activities) setRegion(ctx context.Context, w work, phase stacks.RegionPhase, message string) error {
 	return a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {

@@ -382,12 +382,12 @@ func (m *meridian) nothingLeft() {
 func (m *meridian) left() (out []error) {
 	ctx := context.Background()
 	heads, err := m.journal.Heads(ctx, "")
-	if err != nil || len(heads) > 0 {
-		out = append(out, fmt.Errorf("heads: %+v %v", heads, err))
+	if out = append(out, err); len(heads) > 0 {
+		out = append(out, fmt.Errorf("heads: %+v", heads))
 	}
 	dbs, err := m.Databases(ctx, "")
-	if err != nil || len(dbs) > 0 {
-		out = append(out, fmt.Errorf("databases: %+v %v", dbs, err))
+	if out = append(out, err); len(dbs) > 0 {
+		out = append(out, fmt.Errorf("databases: %+v", dbs))
 	}
 	for _, pid := range m.site.processes() {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

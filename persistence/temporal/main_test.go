@@ -98,7 +98,7 @@ func runGreet(t *testing.T, c client.Client, id string, attributes map[string]an
 	t.Helper()
 	run, err := c.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{
 		ID: id, TaskQueue: queue,
-		SearchAttributes: attributes, //nolint:staticcheck // untyped ones are enough here
+		SearchAttributes: attributes,
 	}, greetFlow, id)
 	if err != nil {
 		t.Fatal(err)

@@ -31,7 +31,7 @@ func install(ctx context.Context, site terraform.Site) (string, error) {
 		if err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir) //nolint:errcheck // what is left is removed by the next install
+		defer os.RemoveAll(dir) // what is left is removed by the next install
 		source := &releases.ExactVersion{Product: product.Terraform, Version: version.Must(version.NewVersion(PinnedVersion)), InstallDir: dir}
 		path, err := source.Install(ctx)
 		if err != nil {

@@ -137,7 +137,7 @@ func makeTemplate(ctx context.Context, in TemplateInput, t Template) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir) //nolint:errcheck // what is left is swept by the next maker
+	defer os.RemoveAll(dir) // what is left is swept by the next maker
 	if err := fillTemplate(ctx, in, providers, dir); err != nil {
 		return err
 	}
