@@ -29,14 +29,18 @@ import (
 
 // TestMain lets the test's binary be the runner, the shim and our plugin.
 func TestMain(m *testing.M) {
-	if os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "" {
-		os.Exit(servePlugin())
-	}
+	os.Exit(testMain(m)) //nolint:forbidigo // this is the process's main
+}
+
+func testMain(m *testing.M) int {
 	verbs := []string{terraform.VerbFind, terraform.VerbTemplate, terraform.VerbShow, terraform.VerbStep, terraform.VerbShim, runner.VerbSweep}
-	if len(os.Args) > 1 && slices.Contains(verbs, os.Args[1]) {
-		os.Exit(runner.Main(os.Args[1:], os.Stdout, os.Stderr))
+	switch {
+	case os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "":
+		return servePlugin()
+	case len(os.Args) > 1 && slices.Contains(verbs, os.Args[1]):
+		return runner.Main(os.Args[1:], os.Stdout, os.Stderr)
 	}
-	os.Exit(m.Run())
+	return m.Run()
 }
 
 // world is one site with its store, and one database of one region.
@@ -240,14 +244,6 @@ func (w *world) planned(r journal.Result, s stacks.Stack) journal.Result {
 // applyStep stores the apply of a plan.
 func (w *world) applyStep(s stacks.Stack, plan journal.Result) string {
 	return w.put(journal.StepApply, s, func(st *journal.Step) { st.Artifact = plan.Artifact })
-}
-
-// planAgain starts a new run, so that a second change can be planned and applied.
-func (w *world) planAgain(s stacks.Stack) journal.Result {
-	w.t.Helper()
-	w.end()
-	w.submit(true)
-	return w.plan(s)
 }
 
 // end ends the world's run.

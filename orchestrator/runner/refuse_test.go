@@ -322,13 +322,11 @@ resource "terraform_data" "user" {
 		}
 	}
 	search := func() {
-		check(t, filepath.WalkDir(w.site.Root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
-				return nil // what vanishes meanwhile holds nothing
-			}
-			data, err := os.ReadFile(path)
-			if err == nil {
-				find(path, data)
+		check(t, filepath.WalkDir(w.site.Root, func(path string, d fs.DirEntry, _ error) error {
+			if d != nil && d.Type().IsRegular() {
+				if data, err := os.ReadFile(path); err == nil { // what vanishes meanwhile holds nothing
+					find(path, data)
+				}
 			}
 			return nil
 		}))
