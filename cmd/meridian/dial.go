@@ -60,7 +60,10 @@ func (a *app) token(dir, address string) (string, error) {
 		return token, nil
 	}
 	u, err := url.Parse(address)
-	if err != nil || !isLocal(u.Hostname()) {
+	if err != nil {
+		return "", usage("--server %s is no address: want one like http://127.0.0.1:7480", address)
+	}
+	if !isLocal(u.Hostname()) {
 		return "", nil
 	}
 	token, err := readToken(filepath.Join(dir, tokenFile))

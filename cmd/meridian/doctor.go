@@ -225,10 +225,13 @@ func examineToken(dir string) finding {
 
 func examinePort(dir string) finding {
 	f := finding{Check: "port", State: "ok"}
-	info, err := readServerInfo(dir)
-	if err == nil {
-		f.What = "the server of this data directory has " + info.URL
-		return f
+	if info, err := readServerInfo(dir); err == nil {
+		address := strings.TrimPrefix(info.URL, "http://")
+		if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+			conn.Close()
+			f.What = "the server of this data directory has " + address
+			return f
+		}
 	}
 	l, err := net.Listen("tcp", defaultListen)
 	if err != nil {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		if program := os.Getenv("MERIDIAN_BIN"); program != "" {
 			err := syscall.Exec(program, append([]string{program}, os.Args[1:]...), os.Environ())
 			fmt.Fprintln(os.Stderr, err)
-			os.Exit(125)
+			os.Exit(125) //nolint:forbidigo // this is the main of a program that stands in for another
 		}
 		openBackend = openFake
 		main()

@@ -17,7 +17,7 @@ import (
 // WatchRun sends the run now and whenever it changes, until it has ended or ctx ends; then the channel is closed. A server that
 // goes away is tried again for GiveUp. Where the channel closes before the run's end, Run tells why.
 func (c *HTTPClient) WatchRun(ctx context.Context, run string) (<-chan orchestrator.RunView, error) {
-	resp, err := c.openWatch(ctx, run)
+	resp, err := c.openWatch(ctx, run) //nolint:bodyclose // closed below, once it is read
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +30,7 @@ func (c *HTTPClient) WatchRun(ctx context.Context, run string) (<-chan orchestra
 			if ended || ctx.Err() != nil {
 				return
 			}
-			resp = c.reopenWatch(ctx, run)
+			resp = c.reopenWatch(ctx, run) //nolint:bodyclose // closed above, in the next round
 		}
 	}()
 	return views, nil

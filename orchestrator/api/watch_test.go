@@ -212,7 +212,9 @@ func TestForeignServers(t *testing.T) {
 	}{
 		"html":      {func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "<html>") }, "something else than Meridian's JSON"},
 		"plain 404": {func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "is no Meridian server"},
-		"redirect":  {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/", 307) }, "is no Meridian server"},
+		"redirect": {func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusTemporaryRedirect)
+		}, "is no Meridian server"},
 		"bad 500": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(500)
