@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ var lab struct {
 	bins   []programs
 	source *server
 	target *server
+	start  func(*exec.Cmd) error
 
 	mu      sync.Mutex
 	servers []*server
@@ -44,7 +46,7 @@ type programs struct {
 	template func() (string, error) // makes a cluster to copy, once
 }
 
-func TestMain(m *testing.M) { os.Exit(runLab(m)) } //nolint:forbidigo // the main of a test binary
+func TestMain(m *testing.M) { os.Exit(runLab(m)) }
 
 func runLab(m *testing.M) (code int) {
 	fail := func(err error) int {
@@ -65,6 +67,7 @@ func runLab(m *testing.M) (code int) {
 			s.kill()
 		}
 	}()
+	lab.start = starter()
 	if lab.source, err = newServer("source", lab.bins[0], nil); err != nil {
 		return fail(err)
 	}
@@ -76,6 +79,22 @@ func runLab(m *testing.M) (code int) {
 		return fail(err)
 	}
 	return code
+}
+
+// starter starts servers from one thread that lives as long as the process: when that is killed, they end too (prctl(2) binds
+// the signal to the thread that forked).
+func starter() func(*exec.Cmd) error {
+	requests, results := make(chan *exec.Cmd), make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		for cmd := range requests {
+			results <- cmd.Start()
+		}
+	}()
+	return func(cmd *exec.Cmd) error {
+		requests <- cmd
+		return <-results
+	}
 }
 
 // noSecretInLogs reads what all servers logged, which is every statement that we let them log.
@@ -263,7 +282,8 @@ func (s *server) launch() error {
 	defer log.Close()
 	s.cmd = asServer(filepath.Join(s.bin.dir, "postgres"), args...)
 	s.cmd.Stdout, s.cmd.Stderr = log, log
-	if err := s.cmd.Start(); err != nil {
+	s.cmd.SysProcAttr.Pdeathsig = syscall.SIGQUIT
+	if err := lab.start(s.cmd); err != nil {
 		return err
 	}
 	s.exited = make(chan struct{})
