@@ -202,7 +202,7 @@ func (r *runningServer) stop() error {
 		_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 		select {
 		case r.err = <-r.ended:
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			r.err = errors.New("the server does not stop")
 			_ = r.cmd.Process.Kill()
 		}
@@ -243,11 +243,11 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// waitUntil looks every 5 ms for at most 15 s.
+// waitUntil looks every 5 ms for at most a minute.
 func waitUntil(done func() bool) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(15 * time.Second)
+	late := time.After(time.Minute)
 	for {
 		if done() {
 			return true
