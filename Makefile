@@ -24,7 +24,7 @@ setup: ## install what is missing: PostgreSQL (terraform is found, or installed 
 .PHONY: build
 build: ## build meridian, meridian-runner and terraform-provider-localdb into bin/
 	@mkdir -p $(BIN)
-	$(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/meridian ./cmd/meridian-runner ./cmd/terraform-provider-localdb
+	$(GO) build -buildvcs=false -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/meridian ./cmd/meridian-runner ./cmd/terraform-provider-localdb
 
 .PHONY: demo
 demo: setup build ## start Meridian and make a database in two regions (ARGS=--once removes everything again)
