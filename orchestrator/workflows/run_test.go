@@ -65,7 +65,7 @@ func TestRun(t *testing.T) {
 			answers: map[string]answer{"ApplyStack ankara": {stop: true}}, ends: stacks.PhaseFailed,
 			asked: map[string]int{"CheckReady ankara": 0, "EnsureObjects ankara": 0, "FailRegion ankara": 0, "EnsureObjects istanbul": 1},
 		},
-		"a region that is ready at the third look": {
+		"a region that is ready at the second look": {
 			story:   apply("r1", planning("ankara"), applying("ankara"), phase(stacks.PhaseDone)),
 			answers: map[string]answer{"CheckReady ankara": {first: errPending}}, ends: stacks.PhaseDone,
 			asked: map[string]int{"CheckReady ankara": 2, "EnsureObjects ankara": 1, "FailRegion ankara": 0},
@@ -174,12 +174,12 @@ func (w *world) inOrder(t *testing.T, order []string) {
 
 // TestOperatorCancels wants a cancelled workflow to write into its row that it ended, which only a disconnected context still can.
 func TestOperatorCancels(t *testing.T) {
-	tests := map[string]struct{ name, at string }{
-		"while planning":  {NameApplyRun, activities.NamePlanStack},
-		"while applying":  {NameApplyRun, activities.NameApplyStack},
-		"while linking":   {NameApplyRun, activities.NameEnsureLink},
-		"while unlinking": {NameDestroyRun, activities.NameRemoveLink},
-		"while checking":  {NameCheckRun, activities.NameCheckStack},
+	tests := map[string]struct{ name, at, marks string }{
+		"while planning":  {NameApplyRun, activities.NamePlanStack, "FailRegion ankara ended"},
+		"while applying":  {NameApplyRun, activities.NameApplyStack, "FailRegion ankara ended"},
+		"while linking":   {NameApplyRun, activities.NameEnsureLink, "FailLink " + toIstanbul},
+		"while unlinking": {NameDestroyRun, activities.NameRemoveLink, "FailLink " + toIstanbul},
+		"while checking":  {NameCheckRun, activities.NameCheckStack, "FailRegion ankara ended"},
 	}
 	stories := map[string]*story{
 		NameDestroyRun: destroy("r1", unlinking(toIstanbul), removing("ankara"), phase(stacks.PhaseDone)),
@@ -207,7 +207,7 @@ func TestOperatorCancels(t *testing.T) {
 			if err := env.GetWorkflowError(); !errors.As(err, &cancelled) {
 				t.Errorf("the workflow ended with %v, want it cancelled", err)
 			}
-			w.wants(t, map[string]int{"EndRun r1 WorkflowCancelled": 1})
+			w.wants(t, map[string]int{tc.marks: 1, "EndRun r1 WorkflowCancelled": 1})
 			if got := w.phaseOf("r1"); got != stacks.PhaseFailed {
 				t.Errorf("the run is %s, want failed", got)
 			}

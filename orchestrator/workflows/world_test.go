@@ -152,16 +152,17 @@ func (w *world) add(ctx context.Context, key string) (answer, int) {
 
 // do answers for an activity on a region or a link.
 func (w *world) do(ctx context.Context, contract int, name, part string) (activities.RegionResult, error) {
+	if w.turn != nil {
+		if err := w.turn(ctx, part); err != nil {
+			return activities.RegionResult{}, err
+		}
+	}
 	a, n, err := w.note(ctx, contract, name+" "+part)
 	if err != nil {
 		return activities.RegionResult{}, err
 	}
 	if a.hold != nil {
 		if err := held(ctx, a.hold); err != nil {
-			return activities.RegionResult{}, err
-		}
-	} else if w.turn != nil {
-		if err := w.turn(ctx, part); err != nil {
 			return activities.RegionResult{}, err
 		}
 	}
@@ -260,7 +261,11 @@ func (w *world) functions() map[string]any {
 	out := map[string]any{
 		activities.NameNextRun: w.nextRun, activities.NameStep: w.step, activities.NameEndRun: w.endRun, activities.NameWatchRun: w.watchRun,
 		activities.NameFailRegion: func(ctx context.Context, in activities.FailRegionInput) error {
-			_, err := w.do(ctx, in.Contract, activities.NameFailRegion, in.Region)
+			part := in.Region
+			if in.Ended {
+				part += " ended"
+			}
+			_, err := w.do(ctx, in.Contract, activities.NameFailRegion, part)
 			return err
 		},
 		activities.NameFailLink: func(ctx context.Context, in activities.LinkInput) error {
