@@ -30,6 +30,7 @@ import (
 	"meridian/providers/local"
 	"meridian/providers/local/plugin"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // tick is how often a test looks at something that changes within milliseconds.
@@ -79,10 +80,14 @@ type server struct {
 	err   error
 }
 
-// command is the meridian of this run of the tests, in the environment of tests.
+// command is the meridian of this run of the tests, in the environment of tests. What a killed server had in its hands of a workflow is
+// given to the next one after two seconds, not ten.
 func command(args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(bin, "meridian"), args...)
-	cmd.Env = append(os.Environ(), env()...)
+	t := timing()
+	t.WorkflowTaskTimeout = 2 * time.Second
+	text, _ := json.Marshal(t)
+	cmd.Env = append(os.Environ(), terraform.EnvTiming+"="+string(text))
 	return cmd
 }
 
