@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -31,6 +32,9 @@ type Reconciler struct {
 func (r *Reconciler) Run(ctx context.Context) {
 	tick := time.NewTicker(r.every)
 	defer tick.Stop()
+	if err := r.acts.Sweep(); err != nil {
+		r.logger.Warn("sweep", "error", err)
+	}
 	for {
 		if err := r.Once(ctx); err != nil && ctx.Err() == nil {
 			r.logger.Warn("reconcile", "error", err)
@@ -57,7 +61,7 @@ func (r *Reconciler) Once(ctx context.Context) error {
 			r.logger.Warn("reconcile run", "run", run.ID, "error", err)
 		}
 	}
-	return r.strays(ctx, rows)
+	return errors.Join(r.strays(ctx, rows), r.acts.Adopt(ctx))
 }
 
 // run wakes one open run, or ends it where an operator ended its workflow after its row last moved.

@@ -29,6 +29,9 @@ type backend struct {
 	Web http.Handler
 	// LoginURL makes a one-time URL that ends at next; nil without a Web UI.
 	LoginURL func(next string) string
+	// Failed is closed when a part has failed for good; Err then says why. Both may be nil.
+	Failed <-chan struct{}
+	Err    func() error
 	// Close stops workers and servers in order. Runs go on: their runners are processes of their own.
 	Close func()
 }

@@ -122,7 +122,7 @@ func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *bac
 		return nil, err
 	}
 	closers = append(closers, client.Stop)
-	b := &backend{Service: client, Close: closeAll}
+	b := &backend{Service: client, Failed: engine.Failed(), Err: engine.Err, Close: closeAll}
 	if o.UI {
 		pages := web.New(web.Options{
 			UIAddress: engine.UIAddress(), UIKey: engine.Key(), Authorized: o.Authorized,

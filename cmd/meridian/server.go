@@ -120,7 +120,22 @@ func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logg
 		Service: b.Service, Token: token, Version: version(), Web: b.Web, LoginURL: b.LoginURL, Hosts: f.hosts, Logger: logger,
 	})
 	ready(url)
-	return api.Serve(ctx, l, handler, logger)
+	serving, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-b.Failed: // nil, and so never, where nothing can fail
+			stop()
+		case <-serving.Done():
+		}
+	}()
+	err = api.Serve(serving, l, handler, logger)
+	if err == nil && ctx.Err() == nil && b.Err != nil {
+		if failed := b.Err(); failed != nil {
+			return fmt.Errorf("temporal has failed, and the server with it; runs go on at the next start: %w", failed)
+		}
+	}
+	return err
 }
 
 // listen opens a loopback address; a taken or foreign one is an error that says what to do.

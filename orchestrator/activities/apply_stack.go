@@ -69,7 +69,7 @@ func (a *Activities) applyEnded(ctx context.Context, w work, res journal.Result)
 	case journal.OutcomeInterrupted:
 		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionPending, failure(res))
 	}
-	if res.Retryable {
+	if res.Retryable || terraform.PlanAgain(res.Diagnostics) {
 		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionPending, failure(res))
 	}
 	return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))

@@ -28,7 +28,7 @@ func (a *Activities) RemoveLink(ctx context.Context, in LinkInput) (RegionResult
 		err = j.linker.RemoveLink(ctx, j.input)
 	}
 	switch {
-	case errors.Is(err, providers.ErrLeftBehind) && a.sidesGoing(j):
+	case errors.Is(err, providers.ErrLeftBehind) && a.sidesGoing(j, err):
 		a.log(ctx, in.Run, in.Link, slog.LevelWarn, "what is left of the link goes with its region: "+err.Error())
 	case err != nil:
 		if serr := a.setLink(ctx, j, linkRemoving, err.Error()); serr != nil {
@@ -39,11 +39,20 @@ func (a *Activities) RemoveLink(ctx context.Context, in LinkInput) (RegionResult
 	return RegionResult{Go: true}, a.Catalog.DeleteLink(ctx, j.run.Incarnation, in.Link)
 }
 
-// sidesGoing reports whether this run destroys each side of the link that may still hold something of it.
-func (a *Activities) sidesGoing(j linkJob) bool {
+// sidesGoing reports whether this run destroys each side of the link that still holds something of it.
+func (a *Activities) sidesGoing(j linkJob, err error) bool {
+	var left interface{ LeftIn(region string) bool }
+	if !errors.As(err, &left) {
+		return false
+	}
 	going := map[string]bool{}
 	for _, r := range j.run.Regions {
 		going[r.Region] = r.Destroy || j.run.Kind == stacks.RunDestroy
 	}
-	return going[j.row.Spec.From] && going[j.row.Spec.To]
+	for _, side := range []string{j.row.Spec.From, j.row.Spec.To} {
+		if left.LeftIn(side) && !going[side] {
+			return false
+		}
+	}
+	return true
 }

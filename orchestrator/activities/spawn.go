@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -24,23 +23,28 @@ type process struct {
 	started time.Time
 }
 
-// spawn starts meridian-runner in a session of its own, with IDs in its arguments and nothing of ours open.
+// spawn starts a runner for a step.
 func (a *Activities) spawn(w work, step journal.Step) (*process, error) {
-	p := &process{done: make(chan struct{}), started: time.Now()}
+	var attempt [8]byte
+	if _, err := rand.Read(attempt[:]); err != nil {
+		return nil, fmt.Errorf("attempt ID: %w", err)
+	}
+	return a.start(w.run.ID+"-"+w.row.Region, terraform.VerbStep, "--step", step.ID, "--attempt", hex.EncodeToString(attempt[:]))
+}
+
+// start starts meridian-runner in a session of its own, with IDs in its arguments and nothing of ours open; its output goes to the log
+// of that name.
+func (a *Activities) start(name, verb string, args ...string) (*process, error) {
 	if err := os.MkdirAll(a.Site.LogDir(), 0o700); err != nil {
 		return nil, fmt.Errorf("log directory: %w", err)
 	}
-	p.log = filepath.Join(a.Site.LogDir(), strings.ReplaceAll(w.run.ID+"-"+w.row.Region, "/", "-")+".log")
+	p := &process{log: filepath.Join(a.Site.LogDir(), name+".log"), done: make(chan struct{}), started: time.Now()}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("runner log: %w", err)
 	}
 	defer out.Close()
-	var attempt [8]byte
-	if _, err := rand.Read(attempt[:]); err != nil {
-		return nil, fmt.Errorf("attempt ID: %w", err)
-	}
-	cmd := exec.Command(a.Runner, terraform.VerbStep, "--data", a.Site.Root, "--step", step.ID, "--attempt", hex.EncodeToString(attempt[:]))
+	cmd := exec.Command(a.Runner, append([]string{verb, "--data", a.Site.Root}, args...)...)
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), a.RunnerEnv...)
 	cmd.Stdout, cmd.Stderr = out, out

@@ -31,6 +31,7 @@ import (
 	"meridian/providers"
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
+	pgserver "meridian/providers/local/server"
 	"meridian/stacks"
 	"meridian/stacks/terraform"
 )
@@ -182,7 +183,7 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	must("find")
 	m.registry = providers.NewRegistry([]providers.Provider{local.New(local.Config{
 		PluginSource: found.Plugins[0].Source, PluginVersion: found.Plugins[0].Version, Root: filepath.Join(s.data, "servers"), Installation: installation,
-	})}, []providers.Engine{postgres.New()})
+	})}, []providers.Engine{postgres.New(postgres.WithPgDump(pgserver.PgDump))})
 	m.temporal, err = temporal.Start(ctx, temporal.Options{Dir: s.data, Logger: quiet})
 	must("temporal")
 	m.sdk, err = m.temporal.Client()

@@ -164,7 +164,7 @@ func TestSweep(t *testing.T) {
 		f, err := os.Create(out)
 		check(t, err)
 		defer f.Close()
-		if code := runner.Main([]string{runner.VerbSweep, "--data", w.site.Root}, f, os.Stderr); code != 0 {
+		if code := runner.Main([]string{terraform.VerbSweep, "--data", w.site.Root}, f, os.Stderr); code != 0 {
 			t.Fatalf("exit code %d", code)
 		}
 		data, err := os.ReadFile(out)

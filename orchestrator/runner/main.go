@@ -75,7 +75,7 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 	fs.SetOutput(logs)
 	fs.StringVar(&data, "data", "", "data directory of the Meridian")
 	switch verb {
-	case terraform.VerbFind, VerbSweep:
+	case terraform.VerbFind, terraform.VerbSweep:
 	case terraform.VerbTemplate:
 		fs.StringVar(&o.step, "step", "", "ID of the step")
 	case terraform.VerbShow:

@@ -89,7 +89,7 @@ func explain(res *journal.Result, exit exitRecord, last []string) {
 			add(RuleExit, "terraform failed without a diagnostic", detail, "see `meridian run logs`")
 		}
 		if errors.Is(terraform.ErrorOf(res.Diagnostics), terraform.ErrStale) {
-			add(RulePlanStale, "The plan is stale", "terraform refused it: the state moved since it was made", "plan again")
+			add(terraform.RulePlanStale, "The plan is stale", "terraform refused it: the state moved since it was made", "plan again")
 		}
 		res.Retryable = terraform.Classify(res.Diagnostics)
 	}

@@ -22,11 +22,7 @@ const (
 	RuleExit             = "terraform.exit"  // terraform failed and said nothing
 	RuleInterrupted      = "terraform.interrupted"
 	RuleCancelled        = "run.cancelled"
-	RuleGate             = "run.refused"  // the catalog's gate is closed
-	RulePlanStale        = "plan.stale"   // the state or the stack moved: plan again
-	RulePlanVersion      = "plan.version" // made by another terraform: plan again
-	RulePlanElsewhere    = "plan.elsewhere"
-	RulePlanMissing      = "plan.missing"
+	RuleGate             = "run.refused" // the catalog's gate is closed
 	RulePlanUnreadable   = "plan.unreadable"
 	RuleSecretMissing    = "secret.missing"
 	RuleDisk             = "site.disk"
@@ -111,7 +107,7 @@ func (w *worker) newestState(ctx context.Context, id stacks.StackID) (journal.St
 func (w *worker) fitArtifact(ctx context.Context, p *prepared) (*journal.Artifact, error) {
 	a, err := w.journal.Artifact(ctx, p.step.Artifact)
 	if errors.Is(err, journal.ErrNotFound) {
-		return nil, refuse(RulePlanMissing, "The plan is not in the journal", "artifact "+p.step.Artifact, "plan again")
+		return nil, refuse(terraform.RulePlanMissing, "The plan is not in the journal", "artifact "+p.step.Artifact, "plan again")
 	}
 	if err != nil {
 		return nil, err
@@ -119,17 +115,17 @@ func (w *worker) fitArtifact(ctx context.Context, p *prepared) (*journal.Artifac
 	const again = "nothing was changed; plan again"
 	switch {
 	case a.Stack != p.step.Stack.ID:
-		return nil, refuse(RulePlanMissing, "The plan belongs to another stack", a.Stack.String(), "plan again")
+		return nil, refuse(terraform.RulePlanMissing, "The plan belongs to another stack", a.Stack.String(), "plan again")
 	case a.StateSerial != p.state.Serial:
-		return nil, refuse(RulePlanStale, "The plan is stale",
+		return nil, refuse(terraform.RulePlanStale, "The plan is stale",
 			fmt.Sprintf("it was made on state %d, the newest state is %d", a.StateSerial, p.state.Serial), again)
 	case p.step.Stack.Digest != "" && a.StackDigest != p.step.Stack.Digest:
-		return nil, refuse(RulePlanStale, "The plan is stale", "it was made of another rendering of the stack", again)
+		return nil, refuse(terraform.RulePlanStale, "The plan is stale", "it was made of another rendering of the stack", again)
 	case a.Terraform != p.binary.Version || a.Template != p.template.Hash:
-		return nil, refuse(RulePlanVersion, "The plan was made by another terraform or other providers",
+		return nil, refuse(terraform.RulePlanVersion, "The plan was made by another terraform or other providers",
 			fmt.Sprintf("planned with %s, here is %s", a.Terraform, p.binary.Version), again)
 	case a.WorkPath != w.site.WorkDir(a.Stack):
-		return nil, refuse(RulePlanElsewhere, "The plan can only be applied where it was made",
+		return nil, refuse(terraform.RulePlanElsewhere, "The plan can only be applied where it was made",
 			"it was made in "+a.WorkPath, again)
 	}
 	return &a, nil

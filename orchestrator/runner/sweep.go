@@ -11,9 +11,6 @@ import (
 	"meridian/stacks"
 )
 
-// VerbSweep cleans what runners that died after their step's result left on the site; a server runs it at boot.
-const VerbSweep = "sweep"
-
 // SweepAnswer is what `meridian-runner sweep` prints.
 type SweepAnswer struct {
 	// Cleaned are the stacks whose leftovers were removed; Pending those whose last attempt must be adopted (`step --adopt`).

@@ -32,7 +32,7 @@ func (o options) answer(ctx context.Context, verb string, log *slog.Logger) (any
 	switch verb {
 	case terraform.VerbTemplate:
 		return w.template(ctx, o.step)
-	case VerbSweep:
+	case terraform.VerbSweep:
 		return w.sweep(ctx)
 	}
 	return w.show(ctx, o.artifact)

@@ -1,11 +1,18 @@
 package terraform
 
+import (
+	"slices"
+
+	"meridian/stacks"
+)
+
 // The runner's protocol: `meridian-runner VERB`, arguments are IDs and paths only, answers are JSON on standard output.
 //
 //	find      --data DIR                     -> FindAnswer
 //	template  --data DIR --step STEP         -> TemplateAnswer (made if missing)
 //	show      --data DIR --artifact ID       -> terraform show -json of a plan (fallback and oracle of the plan file reader)
 //	step      --data DIR --step STEP --attempt ID [--adopt]
+//	sweep     --data DIR                     -> what it cleaned of runners that died after their result
 //
 // step detaches nothing by itself: its caller starts it in a session of its own. It exits 0 when the step has a result or another
 // runner works on the stack, 1 when it could not work (its log says why), 75 when the store could not be reached and all is in the spool.
@@ -17,6 +24,7 @@ const (
 	VerbShow     = "show"
 	VerbStep     = "step"
 	VerbShim     = "shim"
+	VerbSweep    = "sweep"
 )
 
 // Exit codes of `meridian-runner step`.
@@ -51,6 +59,25 @@ type FindAnswer struct {
 type TemplateAnswer struct {
 	Hash string `json:"hash"`
 	Dir  string `json:"dir"`
+}
+
+// The rules in the diagnostic of an apply that was refused because its plan has to be made anew; stable.
+const (
+	RulePlanStale     = "plan.stale"     // the state or the stack moved
+	RulePlanVersion   = "plan.version"   // made by another terraform
+	RulePlanElsewhere = "plan.elsewhere" // made under another work path
+	RulePlanMissing   = "plan.missing"   // its artifact is not there
+)
+
+// PlanAgain reports whether a failed apply says that its plan has to be made anew.
+func PlanAgain(ds []stacks.Diagnostic) bool {
+	return slices.ContainsFunc(ds, func(d stacks.Diagnostic) bool {
+		switch d.Rule {
+		case RulePlanStale, RulePlanVersion, RulePlanElsewhere, RulePlanMissing:
+			return true
+		}
+		return false
+	})
 }
 
 // LocalDBSource is the address of our own plugin.

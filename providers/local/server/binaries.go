@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"meridian/providers"
+	"meridian/stacks"
 )
 
 // EnvBinaries names directories with PostgreSQL's programs, separated by colons; they are looked at first.
@@ -177,4 +178,18 @@ func versionOf(ctx context.Context, dir string) (string, error) {
 	}
 	versions.Store(key, string(m[1]))
 	return string(m[1]), nil
+}
+
+// PgDump returns the path of the newest pg_dump of a major version on this machine.
+func PgDump(major int) (string, error) {
+	found, err := Find(context.Background())
+	if err != nil {
+		return "", err
+	}
+	for _, b := range found {
+		if stacks.Major(b.Version) == strconv.Itoa(major) {
+			return b.Path("pg_dump"), nil
+		}
+	}
+	return "", fmt.Errorf("no PostgreSQL %d is installed on this machine, whose pg_dump copies the schema: install it: %w", major, providers.ErrPermanent)
 }

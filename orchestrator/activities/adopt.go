@@ -1,0 +1,35 @@
+package activities
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"meridian/stacks/terraform"
+)
+
+// Sweep has a runner clean what others left that died between their result and their cleaning. It is worth once a start.
+func (a *Activities) Sweep() error {
+	_, err := a.start("sweep", terraform.VerbSweep)
+	return err
+}
+
+// Adopt starts a runner for each head whose runner has not been heard of for three beats: it takes up what still runs, or ships and
+// settles what was left, also when nobody waits for that step any more. Where the runner lives after all, it ends at once.
+func (a *Activities) Adopt(ctx context.Context) error {
+	heads, err := a.Journal.HeadsRunning(ctx)
+	if err != nil {
+		return fmt.Errorf("running heads: %w", err)
+	}
+	for _, h := range heads {
+		if time.Since(h.BeatAt) < 3*a.Timing.BeatEvery {
+			continue
+		}
+		name := strings.ReplaceAll(h.Step, "/", "-")
+		if _, err := a.start("adopt-"+name, terraform.VerbStep, "--step", h.Step, "--attempt", "adopt", "--adopt"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
