@@ -171,7 +171,7 @@ func (d *decoder) decodeStruct(n, use *yaml.Node, v reflect.Value, path string) 
 	d.eachPair(n, path, func(key, value *yaml.Node) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == key.Value })
 		if i < 0 {
-			d.unknownField(key, path, v.Type())
+			d.unknownField(n, key, path, v.Type())
 			return
 		}
 		at := join(path, key.Value)
@@ -239,8 +239,17 @@ func (d *decoder) eachPair(n *yaml.Node, path string, f func(key, value *yaml.No
 	}
 }
 
-// unknownField says what may have been meant: a field here, or one of this name elsewhere.
-func (d *decoder) unknownField(key *yaml.Node, path string, t reflect.Type) {
+func hasKey(n *yaml.Node, name string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return true
+		}
+	}
+	return false
+}
+
+// unknownField says what may have been meant in the map n: a field here, or one of this name elsewhere.
+func (d *decoder) unknownField(n, key *yaml.Node, path string, t reflect.Type) {
 	if d.full {
 		return
 	}
@@ -251,8 +260,9 @@ func (d *decoder) unknownField(key *yaml.Node, path string, t reflect.Type) {
 	}
 	if s := suggest(key.Value, names); s != "" {
 		diag.Next = fmt.Sprintf("did you mean %q?", s)
-		// The field that was meant is there, misspelt: it is not missing.
-		d.bad[join(path, s)] = true
+		if !hasKey(n, s) { // the field that was meant is there, misspelt: it is not missing
+			d.bad[join(path, s)] = true
+		}
 	} else if owners := fieldOwners[key.Value]; len(owners) > 0 {
 		diag.Next = "it belongs at " + strings.Join(owners, " or ")
 		for _, o := range owners {
