@@ -52,6 +52,7 @@ type stat struct {
 	state       byte
 	start       string
 	cpu         time.Duration // its own and that of the children that it has waited for
+	own         time.Duration // its own
 }
 
 func (s stat) postgres() bool { return s.name == "postgres" || s.name == "initdb" }
@@ -123,15 +124,18 @@ func readStat(pid int) (stat, bool) {
 	}
 	// From field 3 of proc(5): state, ppid, ...; utime, stime, cutime, cstime are 14 to 17, starttime is 22.
 	fields := strings.Fields(string(text[end+1:]))
-	const first, utime, cstime, starttime = 3, 14, 17, 22
+	const first, utime, stime, cstime, starttime = 3, 14, 15, 17, 22
 	if len(fields) <= starttime-first {
 		return stat{}, false
 	}
 	s := stat{pid: pid, name: string(text[open+1 : end]), state: fields[0][0], start: fields[starttime-first]}
 	s.parent, _ = strconv.Atoi(fields[1])
-	for _, f := range fields[utime-first : cstime-first+1] {
-		ticks, _ := strconv.ParseInt(f, 10, 64)
+	for i := utime; i <= cstime; i++ {
+		ticks, _ := strconv.ParseInt(fields[i-first], 10, 64)
 		s.cpu += time.Duration(ticks) * clockTick
+		if i <= stime {
+			s.own += time.Duration(ticks) * clockTick
+		}
 	}
 	return s, true
 }
