@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 
 	"meridian/persistence/catalog"
 	"meridian/providers"
@@ -122,13 +124,14 @@ func (c *Client) Render(ctx context.Context, in SubmitRequest) ([]stacks.Stack, 
 		return nil, err
 	}
 	var out []stacks.Stack
+	var taken []string
 	for _, s := range prepared {
 		incarnation := "unsaved"
 		if db, err := c.catalog.Database(ctx, s.effective.Metadata.Namespace, s.effective.Metadata.Name); err == nil {
 			incarnation = db.Incarnation
 		}
 		for _, region := range s.effective.Spec.Regions {
-			stack, err := c.renderRegion(ctx, s.effective, region, incarnation)
+			stack, err := c.renderRegion(ctx, s.effective, region, incarnation, &taken)
 			if err != nil {
 				return nil, err
 			}
@@ -138,7 +141,7 @@ func (c *Client) Render(ctx context.Context, in SubmitRequest) ([]stacks.Stack, 
 	return out, nil
 }
 
-func (c *Client) renderRegion(ctx context.Context, db stacks.Database, region stacks.Region, incarnation string) (stacks.Stack, error) {
+func (c *Client) renderRegion(ctx context.Context, db stacks.Database, region stacks.Region, incarnation string, taken *[]string) (stacks.Stack, error) {
 	provider, err := c.registry.Provider(region.Provider)
 	if err != nil {
 		return stacks.Stack{}, err
@@ -151,13 +154,16 @@ func (c *Client) renderRegion(ctx context.Context, db stacks.Database, region st
 	if isNotFound(err) {
 		var placer providers.Placer
 		if placer, err = providers.As[providers.Placer](provider); err == nil {
-			in.Placement, err = placer.Place(ctx, providers.PlaceInput{Stack: in.Stack})
+			in.Placement, err = placer.Place(ctx, providers.PlaceInput{Stack: in.Stack, Taken: *taken})
 		} else if errors.Is(err, errors.ErrUnsupported) {
 			err = nil
 		}
 	}
 	if err != nil {
 		return stacks.Stack{}, fmt.Errorf("placement of %s: %w", in.Stack, err)
+	}
+	if in.Placement.Address != "" {
+		*taken = append(*taken, net.JoinHostPort(in.Placement.Address, strconv.Itoa(in.Placement.Port)))
 	}
 	caller, err := providers.As[providers.ModuleCaller](provider)
 	if err != nil {

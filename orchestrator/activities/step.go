@@ -134,7 +134,7 @@ func needsApproval(run catalog.Run, spec stacks.Database) string {
 	for _, r := range run.Regions {
 		for _, c := range r.Changes {
 			if c.Dangerous() {
-				out = append(out, fmt.Sprintf("%ss %s in %s", c.Action, c.Address, r.Region))
+				out = append(out, fmt.Sprintf("%s %s in %s", danger(c.Action), c.Address, r.Region))
 			}
 		}
 	}
@@ -380,4 +380,15 @@ func done(p stacks.Phase, r stacks.RegionPhase) bool {
 		return p == stacks.PhasePlanning
 	}
 	return false
+}
+
+// danger is the word that people are asked with.
+func danger(a stacks.Action) string {
+	switch a {
+	case stacks.ActionReplace:
+		return "replaces"
+	case stacks.ActionForget:
+		return "forgets"
+	}
+	return "destroys"
 }
