@@ -108,7 +108,9 @@ func candidateDirs(ctx context.Context) []string {
 		}
 	}
 	if p, err := exec.LookPath("pg_config"); err == nil {
-		if out, err := exec.CommandContext(ctx, p, "--bindir").Output(); err == nil {
+		cmd := exec.CommandContext(ctx, p, "--bindir")
+		cmd.Env = environment(filepath.Dir(p)) // a plugin's own holds a password
+		if out, err := cmd.Output(); err == nil {
 			dirs = append(dirs, strings.TrimSpace(string(out)))
 		}
 	}
