@@ -3,6 +3,7 @@ package workflows
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -89,7 +90,8 @@ func write(t *testing.T, dir string, recorded map[string]*history.History) {
 	}
 }
 
-// questions are what an execution asked for, and how it ended, sorted: what regions do in parallel has no order.
+// questions are what an execution asked for, also where a replay does not look, and how it ended; sorted, since what regions do in
+// parallel has no order.
 func questions(t *testing.T, h *history.History) []string {
 	t.Helper()
 	var out []string
@@ -102,7 +104,7 @@ func questions(t *testing.T, h *history.History) []string {
 			out = append(out, "local activity "+local(t, e))
 		case enums.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
 			a := e.GetStartChildWorkflowExecutionInitiatedEventAttributes()
-			out = append(out, "child "+a.GetWorkflowType().GetName()+" "+a.GetWorkflowId())
+			out = append(out, fmt.Sprintf("child %s %s, at its parent's end %v, again %v", a.GetWorkflowType().GetName(), a.GetWorkflowId(), a.GetParentClosePolicy(), a.GetWorkflowIdReusePolicy()))
 		case enums.EVENT_TYPE_WORKFLOW_EXECUTION_COMPLETED, enums.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED, enums.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
 			enums.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED, enums.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW:
 			out = append(out, e.GetEventType().String())

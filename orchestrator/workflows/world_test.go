@@ -143,9 +143,8 @@ func (w *world) add(ctx context.Context, key string) (answer, int) {
 			n++
 		}
 	}
-	e := activity.GetInfo(ctx).WorkflowExecution
-	if at := (workflow.Execution{ID: e.ID, RunID: e.RunID}); !slices.Contains(w.seen, at) {
-		w.seen = append(w.seen, at)
+	if e := workflow.Execution(activity.GetInfo(ctx).WorkflowExecution); !slices.Contains(w.seen, e) {
+		w.seen = append(w.seen, e)
 	}
 	return w.answers[key], n
 }
