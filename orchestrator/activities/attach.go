@@ -15,10 +15,10 @@ import (
 // attach starts a runner for the step, unless its result is there, and watches the journal until it is. It can be left and taken up
 // again from anywhere: the runner goes on without it, and starting a runner twice is harmless.
 func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (journal.Result, error) {
-	poll := time.NewTicker(a.Timing.AttachPoll)
-	defer poll.Stop()
 	var runner *process
-	var beat time.Time
+	var ended <-chan struct{} // of a runner of ours that was not seen to end
+	poll := time.NewTimer(a.Timing.AttachPoll)
+	defer poll.Stop()
 	for {
 		res, err := a.Journal.Result(ctx, step.ID)
 		if err == nil {
@@ -32,15 +32,20 @@ func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (jou
 			if runner, err = a.spawn(w, step); err != nil {
 				return journal.Result{}, err
 			}
+			ended = runner.done
 		} else if runner.ended() && runner.exit() == terraform.ExitError {
 			return journal.Result{}, fmt.Errorf("the runner of %s could not work: see %s", step.ID, runner.log)
 		}
-		if time.Since(beat) > a.Timing.Heartbeat/4 {
-			beat = time.Now()
-			activity.RecordHeartbeat(ctx)
+		activity.RecordHeartbeat(ctx)
+		every := a.Timing.AttachPoll
+		if ended != nil { // its end tells: looking at the store meanwhile is for the case that it hangs
+			every = a.Timing.Heartbeat / 4
 		}
+		poll.Reset(every)
 		select {
 		case <-poll.C:
+		case <-ended:
+			ended = nil
 		case <-activity.GetWorkerStopChannel(ctx):
 			return journal.Result{}, errDetached
 		case <-ctx.Done():
