@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,10 +62,7 @@ func (a *Activities) advance(ctx context.Context, run catalog.Run, spec stacks.D
 		}
 		return a.move(ctx, run, catalog.Move{To: afterYes(links)})
 	case stacks.PhaseUnlinking:
-		if m, failed := linkFailure(links.remove, links.rows); failed {
-			return a.fail(ctx, run, "LinkFailed", m)
-		}
-		return a.move(ctx, run, catalog.Move{To: stacks.PhaseApplying})
+		return a.afterUnlinking(ctx, run, links)
 	case stacks.PhaseApplying:
 		return a.afterApplying(ctx, run, links)
 	case stacks.PhaseLinking:
@@ -80,23 +78,37 @@ func afterYes(l linkWork) stacks.Phase {
 	return stacks.PhaseApplying
 }
 
-// afterPlanning joins the regions' plans into one digest and finds out whether a yes is needed that is not there.
+// afterPlanning joins the regions' plans into one digest and finds out whether a yes is needed that is not there. A run that came back
+// from applying leaves alone what is settled: regions that are ready or gone, and those that failed, which do not stop the others.
 func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec stacks.Database, links linkWork) (catalog.Run, error) {
+	again := run.Reason == catalog.ReasonReplan
 	if run.Cancel {
-		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled while planning; nothing was changed"})
+		m := catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled while planning; nothing was changed"}
+		if again {
+			m.Message = "cancelled; " + a.story(run)
+		}
+		return a.stop(ctx, run, m)
 	}
 	var digests []stacks.RegionDigest
+	todo, failed := 0, false
 	for _, r := range run.Regions {
 		switch r.Phase {
 		case stacks.RegionPlanned, stacks.RegionUnchanged:
-			digests = append(digests, stacks.RegionDigest{Region: r.Region, Digest: r.ArtifactDigest})
+			todo++
+		case stacks.RegionReady, stacks.RegionRemoved:
 		case stacks.RegionFailed, stacks.RegionCancelled:
-			return a.stop(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: "PlanFailed", Message: a.story(run) + "; nothing was changed"})
+			failed = true
 		default: // its plan is yet to come
 			return run, nil
 		}
+		digests = append(digests, stacks.RegionDigest{Region: r.Region, Digest: r.ArtifactDigest})
 	}
-	if run.Kind == stacks.RunCheck {
+	switch {
+	case again && todo == 0:
+		return a.fail(ctx, run, "RegionFailed", a.story(run))
+	case failed && !again:
+		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: "PlanFailed", Message: a.story(run) + "; nothing was changed"})
+	case run.Kind == stacks.RunCheck:
 		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseDone, PlanDigest: stacks.RunDigest(digests)})
 	}
 	m := catalog.Move{To: stacks.PhaseAwaiting, PlanDigest: stacks.RunDigest(digests), NeedsApproval: needsApproval(run, spec)}
@@ -132,6 +144,9 @@ func (a *Activities) stop(ctx context.Context, run catalog.Run, m catalog.Move) 
 func needsApproval(run catalog.Run, spec stacks.Database) string {
 	var out []string
 	for _, r := range run.Regions {
+		if r.Phase != stacks.RegionPlanned {
+			continue // what it changed is done, or will not be
+		}
 		for _, c := range r.Changes {
 			if c.Dangerous() {
 				out = append(out, fmt.Sprintf("%s %s in %s", danger(c.Action), c.Address, r.Region))
@@ -150,22 +165,32 @@ func needsApproval(run catalog.Run, spec stacks.Database) string {
 	return strings.Join(out, "; ")
 }
 
+// afterUnlinking goes on to apply once the links that had to go are gone: what is still there could not be removed.
+func (a *Activities) afterUnlinking(ctx context.Context, run catalog.Run, links linkWork) (catalog.Run, error) {
+	switch {
+	case run.Cancel:
+		return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled while removing links; no region was changed"})
+	case len(links.remove) > 0:
+		var left []string
+		for _, l := range links.remove {
+			left = append(left, fmt.Sprintf("link %s could not be removed (%s)", l.Name(), cmp.Or(links.rows[l.Name()].Message, unknownError(run.ID))))
+		}
+		return a.fail(ctx, run, "LinkFailed", strings.Join(left, ", ")+"; no region was changed")
+	}
+	return a.move(ctx, run, catalog.Move{To: stacks.PhaseApplying})
+}
+
 // afterApplying goes on to the links, back to planning where a plan went stale, or to the end.
 func (a *Activities) afterApplying(ctx context.Context, run catalog.Run, links linkWork) (catalog.Run, error) {
 	failed := false
+	var again []catalog.RunRegion // plans that went stale, and applies that met transient trouble
 	for _, r := range run.Regions {
 		switch r.Phase {
 		case stacks.RegionReady, stacks.RegionRemoved, stacks.RegionCancelled:
 		case stacks.RegionFailed:
 			failed = true
-		case stacks.RegionPending: // its plan went stale or its apply met transient trouble
-			if run.Cancel {
-				continue
-			}
-			if r.Plans >= maxPlans {
-				return a.fail(ctx, run, "RegionFailed", fmt.Sprintf("%s was planned %d times and could not be applied: %s", r.Region, r.Plans, r.Message))
-			}
-			return a.Catalog.Replan(ctx, run.ID, r.Region, r.Message)
+		case stacks.RegionPending:
+			again = append(again, r)
 		default: // still at work, after all
 			return run, nil
 		}
@@ -173,6 +198,13 @@ func (a *Activities) afterApplying(ctx context.Context, run catalog.Run, links l
 	switch {
 	case run.Cancel:
 		return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled; " + a.story(run)})
+	case len(again) > 0:
+		for _, r := range again {
+			if r.Plans >= maxPlans {
+				return a.fail(ctx, run, "RegionFailed", fmt.Sprintf("%s was planned %d times and could not be applied: %s", r.Region, r.Plans, r.Message))
+			}
+		}
+		return a.Catalog.Replan(ctx, run.ID, again[0].Region, again[0].Message)
 	case run.Kind == stacks.RunApply && len(links.ensure) > 0:
 		return a.move(ctx, run, catalog.Move{To: stacks.PhaseLinking})
 	case failed:
@@ -188,7 +220,7 @@ func (a *Activities) finish(ctx context.Context, run catalog.Run, links linkWork
 			return a.fail(ctx, run, "RegionFailed", a.story(run))
 		}
 	}
-	if m, failed := linkFailure(links.ensure, links.rows); failed && run.Phase == stacks.PhaseLinking {
+	if m, failed := unproven(run, links); failed && run.Phase == stacks.PhaseLinking {
 		if run.Cancel {
 			return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled; " + m})
 		}
@@ -327,13 +359,15 @@ func (a *Activities) links(ctx context.Context, run catalog.Run, spec stacks.Dat
 	return w, nil
 }
 
-// linkFailure reports the links among these whose row says failed.
-func linkFailure(links []stacks.Link, rows map[string]catalog.Link) (string, bool) {
+// unproven reports the links that this run had to prove and did not.
+func unproven(run catalog.Run, links linkWork) (string, bool) {
 	var out []string
-	for _, l := range links {
-		if r, ok := rows[l.Name()]; ok && r.Phase == linkFailed {
-			out = append(out, fmt.Sprintf("link %s failed (%s)", l.Name(), r.Message))
+	for _, l := range links.ensure {
+		r, known := links.rows[l.Name()]
+		if known && r.Phase == linkVerified && r.RunNumber == run.Number {
+			continue
 		}
+		out = append(out, fmt.Sprintf("link %s failed (%s)", l.Name(), cmp.Or(r.Message, unknownError(run.ID))))
 	}
 	return strings.Join(out, ", "), len(out) > 0
 }

@@ -224,8 +224,11 @@ func (c *Catalog) databaseOf(tx *store.Tx, r Run) (Database, error) {
 	return d, err
 }
 
-// Replan moves a run from awaiting or applying back to planning because an artifact went stale, counts the region's plan, and drops
-// the approvals: they were of another plan. A yes given with the submission stays, for it is of no plan. It is the only move that is not forward.
+// ReasonReplan is the reason of a run that is planning again, so that some of its regions may be settled already.
+const ReasonReplan = "Replan"
+
+// Replan moves a run from awaiting or applying back to planning because an artifact went stale, counts the plan of the region and of
+// those that are pending with it, and drops the approvals: they were of another plan. A yes given with the submission stays, for it is of no plan. It is the only move that is not forward.
 func (c *Catalog) Replan(ctx context.Context, id string, region string, reason string) (run Run, err error) {
 	err = c.st.Write(ctx, func(tx *store.Tx) error {
 		r, err := c.readRun(tx, id)
@@ -238,22 +241,27 @@ func (c *Catalog) Replan(ctx context.Context, id string, region string, reason s
 		if r.Cancel {
 			return fmt.Errorf("run %s was cancelled: %w: %w", id, ErrMoved, ErrRefused)
 		}
-		i := slices.IndexFunc(r.Regions, func(x RunRegion) bool { return x.Region == region })
-		if i < 0 {
+		if !slices.ContainsFunc(r.Regions, func(x RunRegion) bool { return x.Region == region }) {
 			return fmt.Errorf("region %s of run %s: %w", region, id, ErrNotFound)
 		}
-		x := r.Regions[i]
-		x.Plans++
-		x.Phase, x.Message, x.Changes, x.MovedAt = stacks.RegionPending, reason, nil, now()
-		x.StackDigest, x.Artifact, x.ArtifactDigest, x.StateSerial, x.PlanStep, x.ApplyStep = "", "", "", 0, "", ""
-		if err := c.putRegion(tx, id, x); err != nil {
-			return err
+		for _, x := range r.Regions {
+			if x.Region == region {
+				x.Message = reason
+			} else if x.Phase != stacks.RegionPending {
+				continue
+			}
+			x.Plans++
+			x.Phase, x.Changes, x.MovedAt = stacks.RegionPending, nil, now()
+			x.StackDigest, x.Artifact, x.ArtifactDigest, x.StateSerial, x.PlanStep, x.ApplyStep = "", "", "", 0, "", ""
+			if err := c.putRegion(tx, id, x); err != nil {
+				return err
+			}
 		}
 		if _, err := tx.Exec("UPDATE approvals SET dropped = 1 WHERE run = ?", id); err != nil {
 			return fmt.Errorf("drop the approvals of run %s: %w", id, err)
 		}
 		r.PlanDigest, r.NeedsApproval = "", ""
-		if err := c.putPhase(tx, r, Move{To: stacks.PhasePlanning, Reason: "Replan", Message: reason}); err != nil {
+		if err := c.putPhase(tx, r, Move{To: stacks.PhasePlanning, Reason: ReasonReplan, Message: reason}); err != nil {
 			return err
 		}
 		run, err = c.readRun(tx, id)

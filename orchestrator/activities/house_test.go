@@ -1,0 +1,214 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"testing"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
+	"meridian/persistence/store"
+	"meridian/providers"
+	"meridian/stacks"
+	"meridian/stacks/terraform"
+)
+
+// house is activities on a real store, with a provider and an engine that do nothing: tests play the runner by moving rows.
+type house struct {
+	*Activities
+	t   *testing.T
+	run catalog.Run
+}
+
+type fakeProvider struct{}
+
+func (fakeProvider) Name() string { return "local" }
+
+type fakeEngine struct{ removed error }
+
+func (*fakeEngine) Name() string                                          { return "postgres" }
+func (*fakeEngine) EnsureLink(context.Context, providers.LinkInput) error { return nil }
+func (*fakeEngine) CheckLink(context.Context, providers.LinkInput) (providers.LinkStatus, error) {
+	return providers.LinkStatus{State: providers.StateReady}, nil
+}
+func (e *fakeEngine) RemoveLink(context.Context, providers.LinkInput) error { return e.removed }
+
+func newHouse(t *testing.T) *house {
+	t.Helper()
+	dir := t.TempDir()
+	keys, err := keyring.Open(keyring.Source{Dir: dir}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close() })
+	return &house{t: t, Activities: New(Options{
+		Catalog: catalog.New(st, keys), Journal: journal.New(st, keys), Site: terraform.Site{Root: dir},
+		Registry: providers.NewRegistry([]providers.Provider{fakeProvider{}}, []providers.Engine{&fakeEngine{}}),
+		Timing:   stacks.DefaultTiming(), Logger: slog.New(slog.DiscardHandler),
+	})}
+}
+
+func (h *house) must(err error) {
+	h.t.Helper()
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *house) is(err, target error) {
+	h.t.Helper()
+	if !errors.Is(err, target) {
+		h.t.Fatalf("error %v, want %v", err, target)
+	}
+}
+
+// orders is a database in these regions, the first one the primary.
+func orders(regions ...string) stacks.Database {
+	protect := false
+	db := stacks.Database{
+		APIVersion: stacks.APIVersion, Kind: stacks.KindDatabase, Metadata: stacks.Metadata{Namespace: "default", Name: "orders"},
+		Spec: stacks.DatabaseSpec{Engine: stacks.Engine{Name: "postgres", Version: "15"}, Deletion: stacks.Deletion{Protect: &protect}},
+	}
+	for i, name := range regions {
+		role := stacks.RoleReplica
+		if i == 0 {
+			role = stacks.RolePrimary
+		}
+		db.Spec.Regions = append(db.Spec.Regions, stacks.Region{Name: name, Provider: "local", Location: "local", Role: role})
+	}
+	return db
+}
+
+func linked(db stacks.Database, to ...string) stacks.Database {
+	for _, r := range to {
+		db.Spec.Replication.Links = append(db.Spec.Replication.Links, stacks.Link{From: db.Primary(), To: r, Mode: stacks.LinkLogical})
+	}
+	return db
+}
+
+// submit stores a run with a yes and makes it the active one.
+func (h *house) submit(db stacks.Database, kind stacks.RunKind) {
+	h.t.Helper()
+	known, err := h.Catalog.Database(h.t.Context(), "default", "orders")
+	if !errors.Is(err, catalog.ErrNotFound) {
+		h.must(err)
+	}
+	h.run, err = h.Catalog.Submit(h.t.Context(), catalog.SubmitInput{Effective: db, Yes: true, Actor: "ada", Kind: kind, ExpectRevision: known.Revision})
+	h.must(err)
+	h.next()
+}
+
+// destroy submits a destroy run.
+func (h *house) destroy() {
+	h.t.Helper()
+	var err error
+	h.run, err = h.Catalog.SubmitDestroy(h.t.Context(), "default", "orders", "ada")
+	h.must(err)
+	h.next()
+}
+
+func (h *house) next() {
+	h.t.Helper()
+	if h.run.Kind == stacks.RunCheck {
+		return
+	}
+	id, err := h.Catalog.NextRun(h.t.Context(), "default", "orders")
+	h.must(err)
+	if id != h.run.ID {
+		h.t.Fatalf("the next run is %q, want %s", id, h.run.ID)
+	}
+}
+
+// approve says yes to the plan of the run.
+func (h *house) approve() {
+	h.t.Helper()
+	run, err := h.Catalog.Run(h.t.Context(), h.run.ID)
+	h.must(err)
+	_, err = h.Catalog.Approve(h.t.Context(), run.ID, run.PlanDigest, "ada")
+	h.must(err)
+	h.next()
+}
+
+func (h *house) cancel() {
+	h.t.Helper()
+	_, err := h.Catalog.Cancel(h.t.Context(), h.run.ID, "ada", nil)
+	h.must(err)
+}
+
+// step asks for the next phase and wants it, with work for exactly these regions or links.
+func (h *house) step(done, want stacks.Phase, work ...string) StepResult {
+	h.t.Helper()
+	res, err := h.Step(h.t.Context(), StepInput{Run: h.run.ID, Done: done})
+	h.must(err)
+	got := slices.Clone(res.Links)
+	for _, r := range res.Regions {
+		got = append(got, r.Region)
+	}
+	if res.Phase != want || !slices.Equal(got, work) {
+		h.t.Fatalf("after %q: %s with %v, want %s with %v; the run says %q", done, res.Phase, got, want, work, h.row().Message)
+	}
+	return res
+}
+
+func (h *house) row() catalog.Run {
+	h.t.Helper()
+	run, err := h.Catalog.Run(h.t.Context(), h.run.ID)
+	h.must(err)
+	return run
+}
+
+// planned plays a plan that changes something, or, with an empty digest, nothing.
+func (h *house) planned(region, digest string) {
+	h.t.Helper()
+	h.must(h.Catalog.UpdateRegion(h.t.Context(), h.run.ID, region, func(r catalog.RunRegion) catalog.RunRegion {
+		r.StackDigest, r.Artifact, r.ArtifactDigest, r.StateSerial = "stack", digest, digest, 1
+		if r.Phase = stacks.RegionPlanned; digest == "" {
+			r.Phase = stacks.RegionUnchanged
+		}
+		return r
+	}))
+}
+
+// ended plays how an apply ended.
+func (h *house) ended(region string, phase stacks.RegionPhase) {
+	h.t.Helper()
+	h.must(h.Catalog.UpdateRegion(h.t.Context(), h.run.ID, region, func(r catalog.RunRegion) catalog.RunRegion {
+		r.Phase, r.Message, r.ApplyStep = phase, "played", h.run.ID+"/"+region+"/apply.1"
+		return r
+	}))
+}
+
+// born gives a region a head with an empty state.
+func (h *house) born(region string) {
+	h.t.Helper()
+	id := stackID(h.run, region)
+	empty := terraform.EmptyState(id)
+	state, err := terraform.ReadState(empty)
+	h.must(err)
+	h.must(h.Journal.EnsureStack(h.t.Context(), id, empty, state.Lineage))
+}
+
+// linkOf is the first link of a database, as the run knows it.
+func (h *house) linkOf(db stacks.Database) linkJob {
+	link := db.Spec.Replication.Links[0]
+	return linkJob{run: h.run, row: catalog.Link{Incarnation: h.run.Incarnation, Name: link.Name(), Spec: link, RunNumber: h.run.Number}}
+}
+
+// ready plays an apply of two regions up to the links.
+func (h *house) ready() {
+	h.t.Helper()
+	h.step("", stacks.PhasePlanning, "ankara", "istanbul")
+	h.planned("ankara", "")
+	h.planned("istanbul", "")
+	h.step(stacks.PhasePlanning, stacks.PhaseApplying, "ankara", "istanbul")
+	h.ended("ankara", stacks.RegionReady)
+	h.ended("istanbul", stacks.RegionReady)
+	h.step(stacks.PhaseApplying, stacks.PhaseLinking, "ankara-istanbul")
+}
