@@ -116,11 +116,15 @@ func (a *app) interactive() bool {
 
 // liveTerminal is stderr where it is a terminal that can redraw, else nil.
 func (a *app) liveTerminal() *os.File {
-	f, ok := a.stderr.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+	if !isTerminal(a.stderr) || os.Getenv("TERM") == "dumb" {
 		return nil
 	}
-	return f
+	return a.stderr.(*os.File)
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 func (a *app) color() bool {

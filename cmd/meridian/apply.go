@@ -43,7 +43,7 @@ Ctrl-C detaches: the run goes on, and "meridian run watch RUN" shows it again.`,
 			}
 			if detach || !wait {
 				for _, v := range runs {
-					a.progress("run %s of %s/%s goes on; watch it with: meridian run watch %s", v.ID, v.Namespace, v.Name, v.ID)
+					a.progress("run %s of %s/%s goes on; watch it with: %s", v.ID, v.Namespace, v.Name, a.call("run watch "+v.ID))
 				}
 				return a.printRuns(runs)
 			}
@@ -85,8 +85,10 @@ func (a *app) followAndPrint(ctx context.Context, client api.Service, runs []orc
 	if err != nil {
 		return err
 	}
-	if err := a.printRuns(views); err != nil {
-		return err
+	if a.output != "table" || a.liveTerminal() == nil || !isTerminal(a.stdout) { // the live tree says the same
+		if err := a.printRuns(views); err != nil {
+			return err
+		}
 	}
 	return a.outcome(views)
 }
@@ -101,7 +103,7 @@ func (a *app) outcome(views []orchestrator.RunView) error {
 		a.printDiagnostics(v.Diagnostics)
 		err := &exitError{
 			Code: phaseCode(v.Phase), What: fmt.Sprintf("run %s of %s/%s %s", v.ID, v.Namespace, v.Name, endWords(v)),
-			Next: "meridian run logs " + v.ID,
+			Next: a.call("run logs " + v.ID),
 		}
 		if first == nil {
 			first = err

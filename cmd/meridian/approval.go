@@ -25,7 +25,10 @@ func (f *following) approval(ctx context.Context, index int) error {
 		f.screen.clear()
 	}
 	if why := v.NeedsApproval; why != "" {
-		fmt.Fprintf(f.app.stderr, "  %s %s\n", f.app.style.bad("needs an approval of its own:"), clean(why))
+		fmt.Fprintf(f.app.stderr, "  %s\n", f.app.style.bad("needs an approval of its own:"))
+		for _, reason := range strings.Split(why, "; ") {
+			fmt.Fprintf(f.app.stderr, "    %s\n", clean(reason))
+		}
 	}
 	var yes bool
 	var err error
@@ -33,9 +36,9 @@ func (f *following) approval(ctx context.Context, index int) error {
 	case f.o.Approve != nil:
 		yes = f.o.Approve(v)
 	case f.o.NoWaitApproval:
-		return &exitError{Code: exitNeedsApproval, What: "run " + v.ID + " waits for an approval of its plan", Next: approveCommand(v)}
+		return &exitError{Code: exitNeedsApproval, What: "run " + v.ID + " waits for an approval of its plan", Next: f.app.approveCommand(v)}
 	case f.o.Passive || !f.app.interactive():
-		fmt.Fprintf(f.app.stderr, "  waiting for a yes; give it with: %s\n", approveCommand(v))
+		fmt.Fprintf(f.app.stderr, "  waiting for a yes; give it with: %s\n", f.app.approveCommand(v))
 		return nil
 	default:
 		yes, err = f.app.askApproval(ctx, v)

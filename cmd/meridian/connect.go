@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/orchestrator"
+	"meridian/providers/local/server"
 )
 
 func newConnect(a *app) *cobra.Command {
@@ -39,7 +41,7 @@ and --psql opens psql with it; both are audited.`,
 				return err
 			}
 			if psql {
-				return execPsql(v)
+				return execPsql(c.Context(), v)
 			}
 			v.URL = connectionURL(v)
 			return a.print(v, func(t *table) { t.line("%s", v.URL) })
@@ -68,11 +70,26 @@ func connectionURL(v orchestrator.ConnectView) string {
 	return strings.Replace(u.String(), ":"+url.QueryEscape(mask)+"@", ":"+mask+"@", 1)
 }
 
-// execPsql becomes psql.
-func execPsql(v orchestrator.ConnectView) error {
+// findPsql looks in PATH, then beside the servers that provider local runs.
+func findPsql(ctx context.Context) (string, error) {
 	path, err := exec.LookPath("psql")
+	if !errors.Is(err, exec.ErrNotFound) {
+		return path, err
+	}
+	found, _ := server.Find(ctx) // none is as good as an error here: the first one counts
+	for _, b := range found {
+		if path, e := exec.LookPath(b.Path("psql")); e == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// execPsql becomes psql.
+func execPsql(ctx context.Context, v orchestrator.ConnectView) error {
+	path, err := findPsql(ctx)
 	if errors.Is(err, exec.ErrNotFound) {
-		return &exitError{Code: exitFailed, What: "psql is not in PATH", Next: "install PostgreSQL's client, or use another one with `meridian connect --reveal`"}
+		return &exitError{Code: exitFailed, What: "psql is neither in PATH nor beside PostgreSQL's server", Next: "install PostgreSQL's client, or use another one with `meridian connect --reveal`"}
 	}
 	if err != nil {
 		return fmt.Errorf("find psql: %w", err)

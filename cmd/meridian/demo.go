@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,6 +44,8 @@ and a row written in one was read in the other. The server then runs until Ctrl-
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if !c.Flags().Changed("listen") {
 				d.flags.listen = freeListen(d.flags.listen)
+			} else if err := canListen(d.flags.listen); err != nil {
+				return err
 			}
 			if d.dir, err = demoDir(a.data); err != nil {
 				return err
@@ -69,14 +69,21 @@ func demoDir(flag string) (string, error) {
 	return abs, nil
 }
 
-// freeListen is the address, or its host with any free port where it is taken.
+// freeListen is the address, or one with any free port where it is taken.
 func freeListen(address string) string {
-	l, err := listen(address)
-	if err != nil {
+	if canListen(address) != nil {
 		return "127.0.0.1:0"
 	}
-	l.Close()
 	return address
+}
+
+// canListen looks at an address before anything is made for a server on it.
+func canListen(address string) error {
+	l, err := listen(address)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // serve runs the story beside a server in this process, and stops the server at its end.
@@ -96,6 +103,7 @@ func (d *demo) serve(ctx context.Context) error {
 	// The server outlives Ctrl-C until the story has seen it.
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	d.progress("starting the server (data %s, log %s)", d.dir, logs.Name())
 	ready, stopped := make(chan string, 1), make(chan error, 1)
 	go func() {
 		stopped <- runServer(serving, d.dir, d.flags, logger, func(url string) { ready <- url })
@@ -103,15 +111,21 @@ func (d *demo) serve(ctx context.Context) error {
 	select {
 	case err := <-stopped:
 		return err
+	case <-ctx.Done():
+		err = context.Cause(ctx)
 	case url := <-ready:
-		d.progress("the server is ready: %s (data %s, log %s)", url, d.dir, logs.Name())
+		d.progress("the server is ready: %s", url)
 		err = d.story(ctx, url, stopped)
+	}
+	var stays []string
+	if err != nil || !d.once {
+		stays = d.stays(ctx)
 	}
 	stop()
 	if serverErr := <-stopped; err == nil {
 		err = serverErr
 	}
-	return d.leave(err)
+	return d.leave(err, stays)
 }
 
 // claim makes the data directory, or takes one that an earlier demo made.
@@ -213,78 +227,4 @@ func (d *demo) commands(db orchestrator.DatabaseView, url string) {
 		fmt.Fprintf(d.stdout, "  %s %s\n", self, c)
 	}
 	fmt.Fprintf(d.stdout, "\nThe server runs at %s until Ctrl-C.\n", url)
-}
-
-// tearDown prints the destroy plan and approves exactly its digest.
-func (d *demo) tearDown(ctx context.Context, db orchestrator.DatabaseView) error {
-	fmt.Fprintln(d.stdout, "\nTearing everything down (--once).")
-	v, err := d.client.Destroy(ctx, db.Namespace, db.Name, d.actor())
-	if err != nil {
-		return err
-	}
-	views, err := d.follow(ctx, d.client, []orchestrator.RunView{v}, followOptions{
-		Approve: func(v orchestrator.RunView) bool {
-			fmt.Fprintf(d.stdout, "approving the destroy plan %s\n", v.PlanDigest)
-			return true
-		},
-	})
-	if err == nil {
-		err = d.outcome(views)
-	}
-	if err != nil {
-		return err
-	}
-	left, err := d.client.Databases(ctx, "")
-	if err != nil {
-		return err
-	}
-	if len(left) > 0 {
-		return fmt.Errorf("%d databases are left: this server has more than the demo's", len(left))
-	}
-	return nil
-}
-
-// leave says what stays after the server has stopped, or removes it all.
-func (d *demo) leave(err error) error {
-	if err == nil && d.once {
-		if err := os.RemoveAll(d.dir); err != nil {
-			return fmt.Errorf("remove the demo's directory: %w", err)
-		}
-		fmt.Fprintf(d.stdout, "Nothing is left: both PostgreSQL servers, their data and %s are gone.\n", d.dir)
-		return nil
-	}
-	self, again := selfName(), ""
-	if dir, e := defaultDataDir("meridian-demo"); e != nil || dir != d.dir {
-		again = " --data " + quote(d.dir)
-	}
-	var stopped *exitError
-	if errors.As(err, &stopped) && stopped.Code == exitDetached {
-		err = &exitError{Code: exitDetached, What: "interrupted", Next: fmt.Sprintf("%s demo%s goes on where it stopped", self, again)}
-	}
-	fmt.Fprintf(d.stdout, `
-The server has stopped. What stays:
-  the PostgreSQL servers that it made, running
-  %s: their data, Meridian's own, and the log server.log
-Go on with:  %s demo%s
-Remove with: %s demo --once%s
-`, d.dir, self, again, self, again)
-	return err
-}
-
-// selfName is how a person calls this program.
-func selfName() string {
-	if strings.ContainsRune(os.Args[0], filepath.Separator) {
-		return quote(os.Args[0])
-	}
-	return "meridian"
-}
-
-// quote makes a path safe to paste into a shell.
-func quote(s string) string {
-	if strings.IndexFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-+:@%", r)
-	}) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

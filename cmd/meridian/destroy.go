@@ -30,7 +30,7 @@ A database whose spec does not say "deletion: {protect: false}" is refused.`,
 			}
 			runs := []orchestrator.RunView{v}
 			if detach {
-				a.progress("run %s plans and then waits for an approval; see it with: meridian run watch %s", v.ID, v.ID)
+				a.progress("run %s plans and then waits for an approval; see it with: %s", v.ID, a.call("run watch "+v.ID))
 				return a.printRuns(runs)
 			}
 			return a.followAndPrint(c.Context(), client, runs, followOptions{NoWaitApproval: noWaitApproval, Timeout: timeout})

@@ -57,7 +57,7 @@ func diffText(v orchestrator.RunView, s style) string {
 		b.WriteString(changeText(c, s))
 	}
 	b.WriteString(outputsText(outputs, s))
-	if v.PlanDigest != "" && v.Kind != stacks.RunCheck { // a check's plan is never applied
+	if v.PlanDigest != "" && v.HasChanges && v.Kind != stacks.RunCheck { // the others' are never approved
 		fmt.Fprintf(&b, "\n  plan digest %s\n", v.PlanDigest)
 	}
 	return b.String()

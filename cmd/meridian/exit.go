@@ -115,7 +115,11 @@ func (a *app) report(err error) {
 	if what == "" {
 		return
 	}
-	fmt.Fprintf(a.stderr, "%s %s\n", a.style.bad("error:"), printable(what))
+	label := a.style.bad("error:") + " "
+	if exitCode(err) == exitDetached { // somebody wanted that
+		label = ""
+	}
+	fmt.Fprintf(a.stderr, "%s%s\n", label, printable(what))
 	if next != "" {
 		fmt.Fprintf(a.stderr, "  %s %s\n", a.style.dim("next:"), printable(next))
 	}

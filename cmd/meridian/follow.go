@@ -190,9 +190,9 @@ func (f *following) stopped(code int, what string) error {
 			continue
 		}
 		open = append(open, v.ID)
-		next = append(next, "meridian run watch "+v.ID)
+		next = append(next, f.app.call("run watch "+v.ID))
 		if waitsForYes(v) {
-			next = append(next, approveCommand(v))
+			next = append(next, f.app.approveCommand(v))
 		}
 	}
 	if len(open) == 0 {
@@ -216,6 +216,6 @@ func waitsForYes(v orchestrator.RunView) bool {
 	return v.Phase == stacks.PhaseAwaiting && !v.Approved && v.PlanDigest != ""
 }
 
-func approveCommand(v orchestrator.RunView) string {
-	return fmt.Sprintf("meridian run approve %s --plan %s", v.ID, v.PlanDigest)
+func (a *app) approveCommand(v orchestrator.RunView) string {
+	return a.call(fmt.Sprintf("run approve %s --plan %s", v.ID, v.PlanDigest))
 }

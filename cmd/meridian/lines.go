@@ -32,7 +32,10 @@ func changeLines(prev *orchestrator.RunView, v orchestrator.RunView, now time.Ti
 	}
 	for _, l := range v.Links {
 		was := linkOf(prev, l.Name)
-		if l.Phase != was.Phase || l.Message != was.Message || (l.Phase == linkVerified && was.VerifiedAt == nil) {
+		if stale(l, v) {
+			continue
+		}
+		if l.Phase != was.Phase || l.Message != was.Message || (l.Phase == linkVerified && stale(was, v)) {
 			add("%s  %s  %s%s", v.Name, l.Name, linkWords(l), suffix(l.Message))
 		}
 	}
@@ -71,6 +74,11 @@ func linkWords(l orchestrator.LinkView) string {
 		return fmt.Sprintf("verified by a row, lag %s", lag(l.LagMS))
 	}
 	return l.Phase
+}
+
+// stale reports whether what is known of a link is from before the run.
+func stale(l orchestrator.LinkView, v orchestrator.RunView) bool {
+	return l.Phase == linkVerified && (l.VerifiedAt == nil || l.VerifiedAt.Before(v.CreatedAt))
 }
 
 // lag is in milliseconds.

@@ -29,14 +29,8 @@ import (
 var updateScripts = flag.Bool("update", false, "write the golden parts of the scripts anew")
 
 // TestMain makes this test binary the program `meridian` of the scripts, with a fake service behind its server.
-// MERIDIAN_BIN=/path/to/bin/meridian puts real programs there instead, and the scripts marked [real] run too.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"meridian": func() {
-		if program := os.Getenv("MERIDIAN_BIN"); program != "" {
-			err := syscall.Exec(program, append([]string{program}, os.Args[1:]...), os.Environ())
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(125) //nolint:forbidigo // this is the main of a program that stands in for another
-		}
 		openBackend = openFake
 		main()
 	}})
@@ -64,15 +58,8 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *updateScripts,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Condition: func(cond string) (bool, error) {
-			if cond == "real" {
-				return os.Getenv("MERIDIAN_BIN") != "", nil
-			}
-			return false, fmt.Errorf("unknown condition %q", cond)
-		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("MERIDIAN_DATA", filepath.Join(env.WorkDir, "data"))
-			env.Setenv("MERIDIAN_BIN", os.Getenv("MERIDIAN_BIN"))
 			env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("TERM", "xterm")
 			env.Setenv("LANG", "C.UTF-8")
@@ -117,27 +104,46 @@ func interrupt(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: interrupt pattern program [args...]")
 	}
-	pattern := regexp.MustCompile(args[0])
-	cmd := command(ts, args[1:]...)
-	var both lockedBuffer
-	cmd.Stdout = io.MultiWriter(ts.Stdout(), &both)
-	cmd.Stderr = io.MultiWriter(ts.Stderr(), &both)
-	ts.Check(cmd.Start())
-	seen := waitUntil(func() bool { return pattern.MatchString(both.String()) })
-	if seen {
-		ts.Check(cmd.Process.Signal(syscall.SIGINT))
-	} else {
-		cmd.Process.Kill()
+	startUntil(ts, args[0], args[1:]).interrupt(ts)
+}
+
+// started is a program in the background of a script.
+type started struct {
+	cmd             *exec.Cmd
+	out, errs, both lockedBuffer
+	ended           chan error
+}
+
+// startUntil starts a program and waits until its stdout or stderr matches a pattern.
+func startUntil(ts *testscript.TestScript, pattern string, args []string) *started {
+	matched := regexp.MustCompile(pattern).MatchString
+	p := &started{cmd: command(ts, args...), ended: make(chan error, 1)}
+	p.cmd.Stdout = io.MultiWriter(&p.out, &p.both)
+	p.cmd.Stderr = io.MultiWriter(&p.errs, &p.both)
+	ts.Check(p.cmd.Start())
+	go func() { p.ended <- p.cmd.Wait() }()
+	if !waitUntil(func() bool { return matched(p.both.String()) || len(p.ended) > 0 }) || !matched(p.both.String()) {
+		_ = p.cmd.Process.Kill() // it may have ended already
+		ts.Fatalf("%q was never printed; what was: %s", pattern, p.both.String())
 	}
-	err := cmd.Wait()
-	if !seen {
-		ts.Fatalf("%q was never printed; what was: %s", args[0], both.String())
+	return p
+}
+
+// interrupt sends SIGINT and prints what the program had to say, and its exit code as code=N.
+func (p *started) interrupt(ts *testscript.TestScript) {
+	_ = p.cmd.Process.Signal(syscall.SIGINT) // it may have ended already
+	select {
+	case err := <-p.ended:
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+	case <-time.After(patience):
+		_ = p.cmd.Process.Kill()
+		ts.Fatalf("it does not end; what it said: %s", p.both.String())
 	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		ts.Fatalf("%v", err)
-	}
-	fmt.Fprintf(ts.Stdout(), "code=%d\n", cmd.ProcessState.ExitCode())
+	fmt.Fprintf(ts.Stdout(), "%scode=%d\n", p.out.String(), p.cmd.ProcessState.ExitCode())
+	fmt.Fprint(ts.Stderr(), p.errs.String())
 }
 
 // serve ARGS... starts `meridian server ARGS...` on a free port and waits until it is ready. It is stopped when the script ends.
@@ -202,7 +208,7 @@ func (r *runningServer) stop() error {
 		_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
 		select {
 		case r.err = <-r.ended:
-		case <-time.After(time.Minute):
+		case <-time.After(patience):
 			r.err = errors.New("the server does not stop")
 			_ = r.cmd.Process.Kill()
 		}
@@ -235,7 +241,7 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(path, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
-	for _, name := range []string{"PATH", "HOME", "TERM", "LANG", "MERIDIAN_DATA", "MERIDIAN_BIN", "MERIDIAN_SERVER", "MERIDIAN_TOKEN", "FAKE_BACKEND", "GOCOVERDIR"} {
+	for _, name := range []string{"PATH", "HOME", "TERM", "LANG", "MERIDIAN_DATA", "MERIDIAN_SERVER", "MERIDIAN_TOKEN", "FAKE_BACKEND", "GOCOVERDIR"} {
 		if v := ts.Getenv(name); v != "" {
 			cmd.Env = append(cmd.Env, name+"="+v)
 		}
@@ -243,11 +249,14 @@ func command(ts *testscript.TestScript, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// waitUntil looks every 5 ms for at most a minute.
+// patience is how long a program may take on a busy machine.
+const patience = 3 * time.Minute
+
+// waitUntil looks every 5 ms until it is over.
 func waitUntil(done func() bool) bool {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.After(time.Minute)
+	late := time.After(patience)
 	for {
 		if done() {
 			return true

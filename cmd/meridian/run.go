@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -79,6 +80,7 @@ func newRunWatch(a *app) *cobra.Command {
 
 func newRunLogs(a *app) *cobra.Command {
 	var follow bool
+	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "logs RUN",
 		Short: "Print a run's log",
@@ -88,10 +90,21 @@ func newRunLogs(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.logs(c.Context(), client, args[0], follow)
+			ctx := c.Context()
+			if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, timeout, errTimeUp)
+				defer cancel()
+			}
+			err = a.logs(ctx, client, args[0], follow)
+			if errors.Is(err, errTimeUp) || errors.Is(context.Cause(ctx), errTimeUp) {
+				err = &exitError{Code: exitTimedOut, What: fmt.Sprintf("run %s has not ended after %s", args[0], timeout), Next: a.call("run logs " + args[0] + " --follow")}
+			}
+			return err
 		},
 	}
 	c.Flags().BoolVar(&follow, "follow", false, "go on until the run has ended")
+	c.Flags().DurationVar(&timeout, "timeout", 0, "stop following after this long, with exit code 9; the run goes on")
 	return c
 }
 
@@ -144,7 +157,7 @@ func logText(l orchestrator.LogLine) string {
 	if where == "" {
 		where = "run"
 	}
-	return fmt.Sprintf("%s  %-5s  %s  %s", l.At.UTC().Format("15:04:05.000"), l.Level, where, clean(l.Text))
+	return fmt.Sprintf("%s  %-5s  %s  %s", l.At.UTC().Format("15:04:05.000"), strings.ToLower(l.Level), where, clean(l.Text))
 }
 
 func newRunApprove(a *app) *cobra.Command {
@@ -169,7 +182,7 @@ is refused. On a terminal, without --plan, the plan is shown and asked about.`,
 			if err != nil {
 				return err
 			}
-			a.progress("approved; watch it with: meridian run watch %s", v.ID)
+			a.progress("approved; watch it with: %s", a.call("run watch "+v.ID))
 			return a.printRuns([]orchestrator.RunView{v})
 		},
 	}
@@ -184,18 +197,18 @@ func (a *app) digestByHand(ctx context.Context, client api.Service, run string) 
 		return "", err
 	}
 	if !waitsForYes(v) {
-		return "", &exitError{Code: exitRefused, What: fmt.Sprintf("run %s does not wait for an approval: it is %s", v.ID, v.Phase), Next: "meridian run watch " + v.ID}
+		return "", &exitError{Code: exitRefused, What: fmt.Sprintf("run %s does not wait for an approval: it is %s", v.ID, v.Phase), Next: a.call("run watch " + v.ID)}
 	}
 	fmt.Fprint(a.stderr, diffText(v, a.style))
 	if !a.interactive() {
-		return "", &exitError{Code: exitFailed, What: "--plan DIGEST is missing: an approval is of exactly one plan", Next: approveCommand(v)}
+		return "", &exitError{Code: exitFailed, What: "--plan DIGEST is missing: an approval is of exactly one plan", Next: a.approveCommand(v)}
 	}
 	yes, err := a.askApproval(ctx, v)
 	if err != nil {
 		return "", err
 	}
 	if !yes {
-		return "", &exitError{Code: exitNeedsApproval, What: "not approved; the run goes on waiting", Next: "meridian run cancel " + v.ID}
+		return "", &exitError{Code: exitNeedsApproval, What: "not approved; the run goes on waiting", Next: a.call("run cancel " + v.ID)}
 	}
 	return v.PlanDigest, nil
 }

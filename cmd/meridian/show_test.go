@@ -132,6 +132,11 @@ func TestChangeLines(t *testing.T) {
 	ankara := orchestrator.RunRegionView{Region: "ankara", Phase: stacks.RegionApplying, Resource: "server", Done: 1, Total: 3}
 	moved := ankara
 	moved.Done = 2
+	linked := func(at time.Time) orchestrator.RunView {
+		v := view(stacks.PhaseLinking)
+		v.Links = []orchestrator.LinkView{{Name: "a-b", Phase: linkVerified, LagMS: 3.5, VerifiedAt: &at}}
+		return v
+	}
 	tests := map[string]struct {
 		prev *orchestrator.RunView
 		now  orchestrator.RunView
@@ -144,6 +149,9 @@ func TestChangeLines(t *testing.T) {
 			[]string{"   1.5s  orders  ankara  ready", "   1.5s  orders  done"}},
 		"a message": {new(view(stacks.PhaseApplying)), view(stacks.PhaseApplying, orchestrator.RunRegionView{Region: "ankara", Phase: stacks.RegionWaiting, Message: "not yet\n\x1b"}),
 			[]string{"   1.5s  orders  ankara  waiting  not yet\\n\uFFFD"}},
+		"a link of an earlier run":   {nil, linked(start.Add(-time.Hour)), []string{"   1.5s  orders  apply run r-1", "   1.5s  orders  linking"}},
+		"a link that is verified":    {new(linked(start.Add(-time.Hour))), linked(start.Add(time.Second)), []string{"   1.5s  orders  a-b  verified by a row, lag 3.5 ms"}},
+		"a link that stays as it is": {new(linked(start.Add(time.Second))), linked(start.Add(time.Second)), nil},
 		"removal": {new(view(stacks.PhaseApplying)), view(stacks.PhaseApplying, orchestrator.RunRegionView{Region: "ankara", Phase: stacks.RegionApplying, Destroy: true}),
 			[]string{"   1.5s  orders  ankara  removing"}},
 	}

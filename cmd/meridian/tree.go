@@ -63,9 +63,12 @@ func (t tree) frame(views []orchestrator.RunView, now time.Time) []string {
 				t.paint(mood, regionWords(r)), elapsed, suffix(r.Message))))
 		}
 		for _, l := range v.Links {
-			mood := linkMood(l)
+			mood, words := linkMood(l), linkWords(l)
+			if stale(l, v) {
+				mood, words = moodIdle, "verified before this run"
+			}
 			out = append(out, t.fit(fmt.Sprintf("  %s %s %-*s  %s%s", branch(), t.mark(mood, now), names, l.Name,
-				t.paint(mood, linkWords(l)), suffix(l.Message))))
+				t.paint(mood, words), suffix(l.Message))))
 		}
 	}
 	return out
