@@ -98,12 +98,12 @@ func (r *Reconciler) run(ctx context.Context, run catalog.Run) error {
 
 // locations starts the workers that a run's regions need.
 func (r *Reconciler) locations(ctx context.Context, run catalog.Run) error {
-	rev, err := r.catalog.Revision(ctx, run.Incarnation, run.Revision)
+	locations, err := r.acts.Locations(ctx, run.ID)
 	if err != nil {
-		return fmt.Errorf("revision %d of %s: %w", run.Revision, run.ID, err)
+		return fmt.Errorf("locations of run %s: %w", run.ID, err)
 	}
-	for _, region := range rev.Effective.Spec.Regions {
-		if err := r.workers.EnsureLocation(region.Location); err != nil {
+	for _, l := range locations {
+		if err := r.workers.EnsureLocation(l); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (journal.Result, error) {
 	var runner *process
 	var ended <-chan struct{} // of a runner of ours that was not seen to end
+	killed := 0
 	poll := time.NewTimer(a.Timing.AttachPoll)
 	defer poll.Stop()
 	for {
@@ -28,7 +29,10 @@ func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (jou
 		if !errors.Is(err, journal.ErrNotFound) {
 			return journal.Result{}, fmt.Errorf("result of %s: %w", step.ID, err)
 		}
-		if a.needsRunner(runner) {
+		if a.needsRunner(runner, killed) {
+			if runner != nil && runner.exit() < 0 {
+				killed++
+			}
 			if runner, err = a.spawn(w, step); err != nil {
 				return journal.Result{}, err
 			}
@@ -54,16 +58,19 @@ func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (jou
 	}
 }
 
+// killsAtOnce is how many killed runners are followed by another at once: whatever kills more of them will not stop for the next.
+const killsAtOnce = 3
+
 // needsRunner says when to start a (further) runner: at first, at once after one was killed, and a beat after one found another at work
-// or parked, in case that the other dies.
-func (a *Activities) needsRunner(p *process) bool {
+// or parked, in case that the other dies. Where one after another is killed (no memory, a broken binary), a beat is between them too.
+func (a *Activities) needsRunner(p *process, killed int) bool {
 	if p == nil {
 		return true
 	}
 	if !p.ended() || p.exit() == terraform.ExitError {
 		return false
 	}
-	return p.exit() < 0 || time.Since(p.started) >= a.Timing.BeatEvery
+	return p.exit() < 0 && killed < killsAtOnce || time.Since(p.started) >= a.Timing.BeatEvery
 }
 
 // settle gives a runner of ours whose result is there a moment to clean its work directory, so that "done" means that nothing is left.

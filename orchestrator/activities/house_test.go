@@ -212,3 +212,9 @@ func (h *house) ready() {
 	h.ended("istanbul", stacks.RegionReady)
 	h.step(stacks.PhaseApplying, stacks.PhaseLinking, "ankara-istanbul")
 }
+
+// over ends the run before it worked.
+func (h *house) over() {
+	h.t.Helper()
+	h.must(h.EndRun(h.t.Context(), EndRunInput{Run: h.run.ID, Reason: "Played"}))
+}

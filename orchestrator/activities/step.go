@@ -11,7 +11,6 @@ import (
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
 	"meridian/persistence/store"
-	"meridian/providers"
 	"meridian/stacks"
 )
 
@@ -291,11 +290,15 @@ func (a *Activities) story(run catalog.Run) string {
 	return strings.Join(parts, ", ")
 }
 
-// regionsOf lists what a run works on: the spec's regions and those that have a stack and are in the spec no more.
+// regionsOf lists what a run works on: the spec's regions, and those that have a stack or a placement and are in the spec no more.
 func (a *Activities) regionsOf(ctx context.Context, run catalog.Run, spec stacks.Database) ([]catalog.RunRegion, error) {
 	heads, err := a.Journal.Heads(ctx, run.Incarnation)
 	if err != nil {
 		return nil, fmt.Errorf("heads of %s: %w", run.Incarnation, err)
+	}
+	placed, err := a.Catalog.Placed(ctx, run.Incarnation)
+	if err != nil {
+		return nil, err
 	}
 	var out []catalog.RunRegion
 	have := map[string]bool{}
@@ -312,6 +315,9 @@ func (a *Activities) regionsOf(ctx context.Context, run catalog.Run, spec stacks
 	}
 	for _, h := range heads {
 		add(h.Stack.Region, true)
+	}
+	for _, id := range placed {
+		add(id.Region, true)
 	}
 	slices.SortFunc(out, func(x, y catalog.RunRegion) int { return strings.Compare(x.Region, y.Region) })
 	return out, nil
@@ -381,10 +387,8 @@ func (a *Activities) todo(ctx context.Context, run catalog.Run, spec stacks.Data
 			if done(run.Phase, r.Phase) {
 				continue
 			}
-			location := ""
-			if w, err := a.load(ctx, RegionInput{Run: run.ID, Region: r.Region}); err == nil {
-				location = w.region.Location
-			} else if !errors.Is(err, providers.ErrPermanent) && !errors.Is(err, catalog.ErrNotFound) {
+			location, err := a.location(ctx, run, spec, r.Region)
+			if err != nil {
 				return out, err
 			}
 			out.Regions = append(out.Regions, RegionWork{Region: r.Region, Location: location, Destroy: r.Destroy, Changed: r.Artifact != ""})

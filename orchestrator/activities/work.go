@@ -35,7 +35,7 @@ func (a *Activities) runSpec(ctx context.Context, id string) (catalog.Run, stack
 	return run, rev.Effective, nil
 }
 
-// load reads a region of a run. A region that the run removes is no longer in its spec: the newest revision that has it tells what it is.
+// load reads a region of a run.
 func (a *Activities) load(ctx context.Context, in RegionInput) (work, error) {
 	run, spec, err := a.runSpec(ctx, in.Run)
 	if err != nil {
@@ -47,27 +47,74 @@ func (a *Activities) load(ctx context.Context, in RegionInput) (work, error) {
 		return work{}, fmt.Errorf("region %s of run %s: %w", in.Region, in.Run, catalog.ErrNotFound)
 	}
 	w.row = run.Regions[i]
-	for n := run.Revision; ; n-- {
-		if region, ok := w.spec.Region(in.Region); ok {
-			w.region = region
-			break
-		}
-		if n <= 1 {
-			return work{}, fmt.Errorf("region %s in no revision of %s/%s: %w", in.Region, run.Namespace, run.Name, catalog.ErrNotFound)
-		}
-		rev, err := a.Catalog.Revision(ctx, run.Incarnation, n-1)
-		if errors.Is(err, catalog.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return work{}, fmt.Errorf("revision %d: %w", n-1, err)
-		}
-		w.spec = rev.Effective
+	if w.spec, w.region, err = a.define(ctx, run, spec, in.Region); err != nil {
+		return work{}, err
 	}
 	if w.provider, err = a.Registry.Provider(w.region.Provider); err != nil {
 		return work{}, err
 	}
 	return w, nil
+}
+
+// define finds what a region of a run is. One that the run removes is not in its spec: the newest revision before it that has the region
+// tells, else one after it (a check's draft made the region).
+func (a *Activities) define(ctx context.Context, run catalog.Run, spec stacks.Database, name string) (stacks.Database, stacks.Region, error) {
+	for n, step := run.Revision, int64(-1); ; n += step {
+		if n == 0 {
+			n, step = run.Revision+1, 1
+		}
+		if n != run.Revision {
+			rev, err := a.Catalog.Revision(ctx, run.Incarnation, n)
+			switch {
+			case err == nil:
+				spec = rev.Effective
+			case !errors.Is(err, catalog.ErrNotFound):
+				return spec, stacks.Region{}, fmt.Errorf("revision %d: %w", n, err)
+			case step > 0:
+				return spec, stacks.Region{}, fmt.Errorf("region %s in no revision of %s/%s: %w", name, run.Namespace, run.Name, catalog.ErrNotFound)
+			default:
+				continue
+			}
+		}
+		if region, ok := spec.Region(name); ok {
+			return spec, region, nil
+		}
+	}
+}
+
+// location is where a region's terraform works. A region that no revision knows goes where the run's first one does: somebody serves
+// that queue, and the region's step says what is wrong.
+func (a *Activities) location(ctx context.Context, run catalog.Run, spec stacks.Database, name string) (string, error) {
+	_, region, err := a.define(ctx, run, spec, name)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return spec.Spec.Regions[0].Location, nil
+	}
+	return region.Location, err
+}
+
+// Locations lists where a run's terraform works, so that those queues are served; its regions may be more than its spec has.
+func (a *Activities) Locations(ctx context.Context, id string) ([]string, error) {
+	run, spec, err := a.runSpec(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	regions := run.Regions
+	if len(regions) == 0 {
+		if regions, err = a.regionsOf(ctx, run, spec); err != nil {
+			return nil, err
+		}
+	}
+	var out []string
+	for _, r := range regions {
+		location, err := a.location(ctx, run, spec, r.Region)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(out, location) {
+			out = append(out, location)
+		}
+	}
+	return out, nil
 }
 
 func stackID(run catalog.Run, region string) stacks.StackID {
