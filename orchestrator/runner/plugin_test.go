@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -140,15 +141,9 @@ func TestIdlePluginIsEnded(t *testing.T) {
 	step := w.applyStep(s, w.plan(s))
 	cmd := w.spawn("step", "--step", step)
 	w.until("terraform waits at the gate", func() bool { return w.lines("begin") > 0 })
-	plugins := 0
-	for _, p := range w.processes("other") {
-		if strings.Contains(p.args, "terraform-provider-localdb") {
-			plugins++
-		}
-	}
-	if plugins == 0 {
-		t.Fatal("no plugin lives")
-	}
+	w.until("a plugin lives", func() bool {
+		return slices.ContainsFunc(w.processes("other"), func(p proc) bool { return strings.Contains(p.args, "terraform-provider-localdb") })
+	})
 	w.kill("terraform", syscall.SIGKILL)
 	if code := w.wait(cmd); code != terraform.ExitDone {
 		t.Fatalf("exit code %d\n%s", code, w.log())

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -18,20 +20,26 @@ func isLoopback(address string) bool {
 	return err == nil && a.Is4() && a.IsLoopback()
 }
 
-// Occupied reports whether something listens on the address and port, on it alone or on all addresses: it tries to bind, as a server would, and to connect.
+// occupiedTries is how often an address is asked that is in use and where nobody listens: who held it was leaving just then.
+const occupiedTries = 3
+
+// Occupied reports whether something holds the address and port, on it alone or on all addresses: it tries to bind, as a server would, and to connect.
 func Occupied(ctx context.Context, address string, port int) (bool, error) {
 	hostPort := net.JoinHostPort(address, strconv.Itoa(port))
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", hostPort)
-	if err != nil {
-		if ctx.Err() != nil {
+	for range occupiedTries {
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", hostPort)
+		switch {
+		case err == nil:
+			return false, l.Close()
+		case ctx.Err() != nil:
 			return false, ctx.Err()
-		}
-		if answers(ctx, hostPort) || len(listeners(address, port)) > 0 {
+		case answers(ctx, hostPort) || len(listeners(address, port)) > 0:
 			return true, nil
+		case !errors.Is(err, syscall.EADDRINUSE):
+			return false, fmt.Errorf("no server can listen on %s: %w", hostPort, err)
 		}
-		return false, fmt.Errorf("no server can listen on %s: %w", hostPort, err)
 	}
-	return false, l.Close()
+	return true, nil // bound by something that does not listen
 }
 
 // Vacant makes sure that a new server could listen at the spec's address. What servers of ours hold there is not in its way yet: it may be
