@@ -17,8 +17,14 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 	if err != nil {
 		return RegionResult{}, err
 	}
-	if w.row.Phase == stacks.RegionPlanned || w.row.Phase == stacks.RegionUnchanged || w.row.Phase == stacks.RegionFailed {
-		return RegionResult{Go: w.row.Phase != stacks.RegionFailed}, nil
+	switch w.row.Phase {
+	case stacks.RegionPlanned, stacks.RegionUnchanged:
+		return RegionResult{Go: true}, nil
+	case stacks.RegionFailed, stacks.RegionCancelled:
+		return RegionResult{}, nil
+	}
+	if w.run.Cancel {
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, "cancelled before it was checked")
 	}
 	stack, err := a.render(ctx, w)
 	if err != nil {

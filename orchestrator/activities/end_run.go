@@ -24,8 +24,14 @@ func (a *Activities) EndRun(ctx context.Context, in EndRunInput) error {
 		Message:     "its workflow was ended from outside; what terraform still does is recorded. Apply again to go on from there",
 		Diagnostics: a.diagnostics(ctx, run),
 	}
+	if why := a.errorOf(ctx, run.ID, ""); why != "" { // it was not ended from outside: it could not go on
+		m.Message = why
+	}
 	if run.Cancel {
 		m.To, m.Message = stacks.PhaseCancelled, "cancelled; "+a.story(run)
+	}
+	if err := a.discard(ctx, run); err != nil {
+		return err
 	}
 	if _, err = a.Catalog.MoveRun(ctx, in.Run, m); errors.Is(err, catalog.ErrMoved) {
 		return nil
@@ -58,28 +64,30 @@ func (a *Activities) FailLink(ctx context.Context, in LinkInput) error {
 	return a.setLink(ctx, j, linkFailed, a.lastError(ctx, in.Run, in.Link))
 }
 
+// errorOf is the newest error in a part of the run's log, "" where there is none.
+func (a *Activities) errorOf(ctx context.Context, run, part string) string {
+	lines, err := a.Catalog.LogLines(ctx, run, 0)
+	if err != nil {
+		return ""
+	}
+	for _, l := range slices.Backward(lines) {
+		if l.Part == part && l.Level == slog.LevelError.String() {
+			return l.Text
+		}
+	}
+	return ""
+}
+
 // lastError is why a region or link gave up: the newest error in its part of the run's log, else the newest line of it. Trouble with
 // writing that down is a warning there, so that a repetition says the same.
 func (a *Activities) lastError(ctx context.Context, run, part string) string {
-	lines, err := a.Catalog.LogLines(ctx, run, 0)
-	if err != nil {
-		return unknownError(run)
+	if text := a.errorOf(ctx, run, part); text != "" {
+		return text
 	}
-	slices.Reverse(lines)
-	newest := ""
-	for _, l := range lines {
-		switch {
-		case l.Part != part || l.Text == "":
-		case l.Level == slog.LevelError.String():
-			return l.Text
-		case newest == "":
-			newest = l.Text
-		}
+	if last, err := a.Catalog.LastLog(ctx, run, part); err == nil && last.Text != "" {
+		return last.Text
 	}
-	if newest == "" {
-		return unknownError(run)
-	}
-	return newest
+	return unknownError(run)
 }
 
 func unknownError(run string) string { return "it gave up; see meridian run logs " + run }

@@ -13,6 +13,7 @@ import (
 
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
 	"meridian/providers"
 )
 
@@ -52,7 +53,7 @@ func forHistory(ctx context.Context, err error) error {
 func permanent(err error) bool {
 	for _, p := range []error{
 		providers.ErrPermanent, providers.ErrForeign, providers.ErrSuperseded, errors.ErrUnsupported,
-		catalog.ErrRefused, catalog.ErrNotFound, journal.ErrNotFound,
+		catalog.ErrRefused, catalog.ErrNotFound, journal.ErrNotFound, journal.ErrNotEmpty, journal.ErrChecksum, keyring.ErrTampered,
 	} {
 		if errors.Is(err, p) {
 			return true

@@ -83,17 +83,24 @@ func (a *Activities) planEnded(ctx context.Context, w work, step journal.Step, r
 			return RegionResult{}, fmt.Errorf("artifact of %s: %w", step.ID, err)
 		}
 		return RegionResult{Go: true}, a.planned(ctx, w, step.Stack.Digest, &art)
-	case journal.OutcomeCancelled:
-		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, failure(res))
 	}
-	again := res.Retryable || res.Outcome == journal.OutcomeInterrupted
-	if !again || w.row.Plans+1 >= maxPlans {
-		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))
+	phase, plans := stacks.RegionFailed, w.row.Plans
+	again := (res.Retryable || res.Outcome == journal.OutcomeInterrupted) && plans+1 < maxPlans
+	switch {
+	case res.Outcome == journal.OutcomeCancelled:
+		phase = stacks.RegionCancelled
+	case again:
+		phase, plans = stacks.RegionPending, plans+1
 	}
 	err := a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
-		r.Phase, r.Plans, r.Message = stacks.RegionPending, w.row.Plans+1, failure(res)
+		if r.PlanStep == step.ID && r.Phase == stacks.RegionPlanning { // else another attempt was faster
+			r.Phase, r.Plans, r.Message = phase, plans, failure(res)
+		}
 		return r
 	})
+	if !again {
+		return RegionResult{}, err
+	}
 	return RegionResult{}, errors.Join(err, fmt.Errorf("planning %s met trouble that may pass: %s", w.row.Region, failure(res)))
 }
 

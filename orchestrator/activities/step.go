@@ -118,25 +118,30 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 	return a.advance(ctx, run, spec)
 }
 
-// stop ends a run that changed nothing. A check of a database that does not exist leaves nothing behind.
+// stop ends a run that changed nothing.
 func (a *Activities) stop(ctx context.Context, run catalog.Run, m catalog.Move) (catalog.Run, error) {
 	if m.To == stacks.PhaseFailed {
 		m.Diagnostics = a.diagnostics(ctx, run)
 	}
-	if run.Kind == stacks.RunCheck {
-		err := a.Catalog.Discard(ctx, run.Incarnation, func(tx *store.Tx) error {
-			for _, r := range run.Regions {
-				if err := a.Journal.Forget(ctx, tx, stackID(run, r.Region)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return run, err
-		}
+	if err := a.discard(ctx, run); err != nil {
+		return run, err
 	}
 	return a.move(ctx, run, m)
+}
+
+// discard sees to it that a check of a database that does not exist leaves nothing behind.
+func (a *Activities) discard(ctx context.Context, run catalog.Run) error {
+	if run.Kind != stacks.RunCheck {
+		return nil
+	}
+	return a.Catalog.Discard(ctx, run.Incarnation, func(tx *store.Tx) error {
+		for _, r := range run.Regions {
+			if err := a.Journal.Forget(ctx, tx, stackID(run, r.Region)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // needsApproval names what a yes given in advance does not cover.

@@ -12,7 +12,8 @@ import (
 
 // WatchRun waits, heartbeating, until a run that another funnel started has ended, awaits a yes, or has lost its workflow.
 func (a *Activities) WatchRun(ctx context.Context, in WatchRunInput) error {
-	described := time.Now()
+	began := time.Now()
+	described := began
 	poll := time.NewTicker(5 * a.Timing.AttachPoll)
 	defer poll.Stop()
 	for {
@@ -20,7 +21,8 @@ func (a *Activities) WatchRun(ctx context.Context, in WatchRunInput) error {
 		if err != nil {
 			return err
 		}
-		if run.Phase.Ended() || run.Phase == stacks.PhaseAwaiting {
+		// Its workflow is about to end where the run awaits a yes; if it hangs instead, the funnel must not spin.
+		if run.Phase.Ended() || run.Phase == stacks.PhaseAwaiting && time.Since(began) > time.Second {
 			return nil
 		}
 		activity.RecordHeartbeat(ctx)
