@@ -148,7 +148,8 @@ func (c *Client) Approve(ctx context.Context, run, digest, actor string) (RunVie
 	if err != nil {
 		return RunView{}, c.problem(err, "run "+run)
 	}
-	if r.PlanDigest != "" && len(digest) >= minDigest && strings.HasPrefix(r.PlanDigest, strings.TrimPrefix(digest, "sha256:")) {
+	digest = strings.TrimPrefix(digest, "sha256:")
+	if len(digest) >= minDigest && strings.HasPrefix(r.PlanDigest, digest) {
 		digest = r.PlanDigest
 	}
 	r, err = c.catalog.Approve(ctx, run, digest, actor)
@@ -194,6 +195,8 @@ func (c *Client) problem(err error, what string) error {
 		return &Problem{Code: CodeNotFound, Title: what + " is not here", Next: "see meridian get databases, or meridian run list"}
 	case errors.Is(err, catalog.ErrStaleDigest):
 		return &Problem{Code: CodeStalePlan, Title: "this is not the plan of " + what, Detail: "the plan was made anew, or the digest is of another run", Next: "look at it with meridian run watch and approve the digest that it shows"}
+	case errors.Is(err, catalog.ErrDestroying):
+		return &Problem{Code: CodeConflict, Title: what + " is being destroyed", Detail: err.Error(), Next: "wait for its destroy run to end (meridian run list), then apply again for a new database of that name"}
 	case errors.Is(err, catalog.ErrMoved):
 		return &Problem{Code: CodeConflict, Title: what + " has moved on meanwhile", Detail: err.Error(), Next: "look at it again, then decide"}
 	}
@@ -262,7 +265,7 @@ func (c *Client) Connect(ctx context.Context, in ConnectRequest) (ConnectView, e
 	id := stacks.StackID{Namespace: db.Namespace, Name: db.Name, Incarnation: db.Incarnation, Region: in.Region}
 	endpoint, err := c.catalog.Endpoint(ctx, id)
 	if isNotFound(err) {
-		return ConnectView{}, &Problem{Code: CodeConflict, Title: fmt.Sprintf("%s answers nowhere yet", in.Region), Next: "watch its run: meridian run watch " + db.ActiveRun}
+		return ConnectView{}, &Problem{Code: CodeConflict, Title: fmt.Sprintf("%s answers nowhere yet", in.Region), Next: "see what became of its runs: meridian run list"}
 	}
 	if err != nil {
 		return ConnectView{}, err

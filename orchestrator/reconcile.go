@@ -56,7 +56,6 @@ func (r *Reconciler) Once(ctx context.Context) error {
 	rows := map[string]bool{}
 	for _, run := range open {
 		rows[workflows.RunID(r.waker.installation, run.ID)] = true
-		rows[workflows.DatabaseID(r.waker.installation, run.Namespace, run.Name)] = true
 		if err := r.run(ctx, run); err != nil {
 			r.logger.Warn("reconcile run", "run", run.ID, "error", err)
 		}
@@ -93,7 +92,26 @@ func (r *Reconciler) run(ctx context.Context, run catalog.Run) error {
 			}
 		}
 	}
+	if run.Kind != stacks.RunCheck {
+		working, err := r.working(ctx, workflows.DatabaseID(r.waker.installation, run.Namespace, run.Name))
+		if err != nil || working {
+			return err
+		}
+	}
 	return r.waker.wake(ctx, run)
+}
+
+// working reports whether a database's funnel runs: it looks at the rows after each run by itself, and a signal every few seconds while
+// one takes hours would fill its history.
+func (r *Reconciler) working(ctx context.Context, funnel string) (bool, error) {
+	d, err := r.waker.temporal.DescribeWorkflowExecution(ctx, funnel, "")
+	if notFound(err) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("describing %s: %w", funnel, err)
+	}
+	return d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
 }
 
 // locations starts the workers that a run's regions need.
