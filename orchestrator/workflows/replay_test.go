@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"encoding/base64"
 	"flag"
 	"os"
 	"path/filepath"
@@ -72,8 +73,8 @@ func TestReplayOfRecordings(t *testing.T) {
 	}
 }
 
-// TestFixturesAreOfStories wants no fixture of the unreleased version left over from a story that is told no more.
-func TestFixturesAreOfStories(t *testing.T) {
+// TestReplayFixturesAreOfStories wants no fixture of the unreleased version left over from a story that is told no more.
+func TestReplayFixturesAreOfStories(t *testing.T) {
 	stories := recordings()
 	for _, dir := range glob(t, fixtures, unreleased, "*") {
 		if _, told := stories[filepath.Base(dir)]; !told {
@@ -98,29 +99,36 @@ func compare(t *testing.T, dir string, recorded map[string]*history.History) {
 	}
 }
 
-// TestFixturesAreClean wants histories that tell nothing of the machine that recorded them.
-func TestFixturesAreClean(t *testing.T) {
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		home = "/root"
-	}
+// TestReplayFixturesAreClean wants histories that tell nothing of the machine that recorded them.
+func TestReplayFixturesAreClean(t *testing.T) {
 	unclean := map[string]*regexp.Regexp{
-		"a path":           regexp.MustCompile(`"(file://)?/[a-z]+/|` + regexp.QuoteMeta(home+"/")),
-		"a host":           regexp.MustCompile(`@|127\.0\.|localhost|` + regexp.QuoteMeta(host)),
+		"a path":           regexp.MustCompile(`(^|[" =(:])/?/(root|home|tmp|work|usr|var|opt|srv|mnt|go|proc|etc)/`),
+		"a host":           regexp.MustCompile(`@|127\.0\.|localhost`),
 		"a random ID":      regexp.MustCompile(`[0-9a-f]{8}-[1-9a-f][0-9a-f]{3}-|[1-9a-f][0-9a-f]{7}-[0-9a-f]{4}-`),
 		"another identity": regexp.MustCompile(`"identity": "([^m]|m[^e])`),
 		"a stack trace":    regexp.MustCompile(`"stackTrace": "[^"]`),
 		"a day of its own": regexp.MustCompile(`20(2[0-57-9]|[013-9]\d)-\d{2}-\d{2}`),
 	}
+	if *update { // elsewhere a host may well be called orders
+		host, err := os.Hostname()
+		if err != nil {
+			t.Fatal(err)
+		}
+		unclean["this host"] = regexp.MustCompile(`\b` + regexp.QuoteMeta(host) + `\b`)
+	}
+	payload := regexp.MustCompile(`"data": "([^"]*)"`)
 	for _, file := range histories(t, unreleased) {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
+		text = payload.ReplaceAllFunc(text, func(data []byte) []byte {
+			clear, err := base64.StdEncoding.DecodeString(string(payload.FindSubmatch(data)[1]))
+			if err != nil {
+				t.Errorf("%s holds a payload that cannot be read: %s", file, data)
+			}
+			return clear
+		})
 		for what, r := range unclean {
 			if at := r.FindIndex(text); at != nil {
 				t.Errorf("%s holds %s: ...%s...", file, what, text[max(0, at[0]-40):min(len(text), at[1]+40)])

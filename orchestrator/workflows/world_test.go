@@ -143,7 +143,7 @@ func (w *world) add(ctx context.Context, key string) (answer, int) {
 			n++
 		}
 	}
-	if e := workflow.Execution(activity.GetInfo(ctx).WorkflowExecution); !slices.Contains(w.seen, e) {
+	if e := activity.GetInfo(ctx).WorkflowExecution; !slices.Contains(w.seen, e) {
 		w.seen = append(w.seen, e)
 	}
 	return w.answers[key], n
