@@ -12,18 +12,22 @@ import (
 // shipTimeout bounds one try: the store may be away, and terraform and the spool go on meanwhile.
 const shipTimeout = 2 * time.Second
 
+// looksEvery is how many shipments apart a runner looks at what is desired of it, where it has nothing else to ask the store: who
+// cancels waits about half a second for it, and a look costs more than an empty shipment.
+const looksEvery = 4
+
 // shipLoop ships, beats and looks at what is desired until ctx ends. It returns an error only when another attempt has the fence.
 func (r *run) shipLoop(ctx context.Context) error {
 	tick := time.NewTicker(r.timing.ShipEvery)
 	defer tick.Stop()
 	beat := time.Now()
-	for {
+	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		desired, err := r.shipTick(ctx, time.Since(beat) >= r.timing.BeatEvery)
+		desired, err := r.shipTick(ctx, n%looksEvery == 0, time.Since(beat) >= r.timing.BeatEvery)
 		switch {
 		case errors.Is(err, journal.ErrFenced):
 			return err
@@ -42,8 +46,8 @@ func (r *run) shipLoop(ctx context.Context) error {
 // desiredCancel is what a head says when its attempt shall stop.
 const desiredCancel = "cancel"
 
-// shipTick ships once, and beats or, cheaper, reads the head.
-func (r *run) shipTick(ctx context.Context, beat bool) (desired string, err error) {
+// shipTick ships once, and may beat or, cheaper, look at the head.
+func (r *run) shipTick(ctx context.Context, look, beat bool) (desired string, err error) {
 	ctx, stop := context.WithTimeout(ctx, shipTimeout)
 	defer stop()
 	if err := r.ship(ctx, false); err != nil {
@@ -51,6 +55,9 @@ func (r *run) shipTick(ctx context.Context, beat bool) (desired string, err erro
 	}
 	if beat {
 		return r.journal.Beat(ctx, r.att.Stack, r.att.Fence)
+	}
+	if !look {
+		return "", nil
 	}
 	head, err := r.journal.Head(ctx, r.att.Stack)
 	if err != nil {

@@ -2,12 +2,14 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"meridian/persistence/journal"
@@ -42,15 +44,35 @@ func (w *worker) takeSlot(ctx context.Context, kind journal.StepKind) (*lock, er
 	if kind == journal.StepApply {
 		first = 1
 	}
+	var slots []*os.File // opened once: who waits tries often
+	taken := -1
+	defer func() {
+		for i, f := range slots {
+			if i != taken {
+				_ = f.Close()
+			}
+		}
+	}()
+	for i := n - 1; i >= first; i-- {
+		f, err := openLock(filepath.Join(w.site.Root, "locks", "launch."+strconv.Itoa(i)))
+		if err != nil {
+			return nil, err
+		}
+		slots = append(slots, f)
+	}
 	for waited := false; ; waited = true {
-		for i := n - 1; i >= first; i-- {
-			l, err := tryLock(filepath.Join(w.site.Root, "locks", "launch."+strconv.Itoa(i)))
-			if l != nil || err != nil {
-				return l, err
+		for i, f := range slots {
+			err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+			if err == nil {
+				taken = i
+				return &lock{f}, nil
+			}
+			if !errors.Is(err, syscall.EWOULDBLOCK) {
+				return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 			}
 		}
 		if !waited {
-			w.log.Info("wait for a launch slot", "slots", n-first)
+			w.log.Info("wait for a launch slot", "slots", len(slots))
 		}
 		if !pause(ctx, slotPoll+rand.N(slotPoll)) {
 			return nil, ctx.Err()
