@@ -44,8 +44,8 @@ generate: ## regenerate what is generated (JSON schema, goldens)
 	$(GO) test ./stacks -run 'Schema|Golden' -update
 
 .PHONY: bench
-bench: setup build ## reproduce docs/benchmarks.md
-	$(GO) test ./orchestrator/e2e -run '^$$' -bench . -benchtime 1x -timeout 60m $(ARGS)
+bench: setup build ## reproduce docs/benchmarks.md (programs stripped, as make build does)
+	GOFLAGS="'-ldflags=-s -w' -trimpath" $(GO) test ./orchestrator/e2e -run '^$$' -bench . -benchtime 1x -timeout 60m $(ARGS)
 
 .PHONY: clean
 clean: ## remove what make build made
