@@ -42,10 +42,13 @@ and a row written in one was read in the other. The server then runs until Ctrl-
 --once tears everything down again and leaves nothing.`,
 		Args: arguments(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
-			if !c.Flags().Changed("listen") {
-				d.flags.listen = freeListen(d.flags.listen)
-			} else if err := canListen(d.flags.listen); err != nil {
-				return err
+			d.flags.anyPort = !c.Flags().Changed("listen")
+			if !d.flags.anyPort { // looked at before anything is made
+				l, err := listen(d.flags.listen)
+				if err != nil {
+					return err
+				}
+				l.Close()
 			}
 			if d.dir, err = demoDir(a.data); err != nil {
 				return err
@@ -67,23 +70,6 @@ func demoDir(flag string) (string, error) {
 		return "", fmt.Errorf("data directory %s: %w", flag, err)
 	}
 	return abs, nil
-}
-
-// freeListen is the address, or one with any free port where it is taken.
-func freeListen(address string) string {
-	if canListen(address) != nil {
-		return "127.0.0.1:0"
-	}
-	return address
-}
-
-// canListen looks at an address before anything is made for a server on it.
-func canListen(address string) error {
-	l, err := listen(address)
-	if err != nil {
-		return err
-	}
-	return l.Close()
 }
 
 // serve runs the story beside a server in this process, and stops the server at its end.

@@ -193,7 +193,10 @@ func stopServer(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-var servers sync.Map // *testscript.TestScript -> *runningServer
+var (
+	servers sync.Map // *testscript.TestScript -> *runningServer
+	running sync.Map // *testscript.TestScript -> *started
+)
 
 type runningServer struct {
 	cmd       *exec.Cmd

@@ -20,6 +20,7 @@ const defaultListen = "127.0.0.1:7480"
 
 type serverFlags struct {
 	listen    string
+	anyPort   bool // where listen is taken, any free port is as good
 	ui        bool
 	hosts     []string
 	terraform string
@@ -97,6 +98,9 @@ func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logg
 		return err
 	}
 	l, err := listen(f.listen)
+	if err != nil && f.anyPort {
+		l, err = listen("127.0.0.1:0")
+	}
 	if err != nil {
 		return err
 	}
