@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
 	"meridian/stacks/terraform"
 )
@@ -133,8 +132,12 @@ func (c *Client) Logs(ctx context.Context, run string, after int64, limit int) (
 	for _, l := range lines {
 		out = append(out, LogLine{Seq: l.At.UnixNano(), At: l.At, Region: l.Part, Level: l.Level, Text: l.Text})
 	}
-	for _, region := range r.Regions {
-		more, err := c.stepLogs(ctx, region, after)
+	steps, err := c.journal.Steps(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range steps {
+		more, err := c.stepLogs(ctx, step, after)
 		if err != nil {
 			return nil, err
 		}
@@ -148,35 +151,29 @@ func (c *Client) Logs(ctx context.Context, run string, after int64, limit int) (
 	return out, nil
 }
 
-// stepLogs turns the events of a region's steps into lines. Lines of one step never share a time: each is at least a nanosecond later.
-func (c *Client) stepLogs(ctx context.Context, region catalog.RunRegion, after int64) ([]LogLine, error) {
+// stepLogs turns a step's events into lines, which never share a time: each is at least a nanosecond later.
+func (c *Client) stepLogs(ctx context.Context, step journal.StepInfo, after int64) ([]LogLine, error) {
 	var out []LogLine
-	for _, step := range []string{region.PlanStep, region.ApplyStep} {
-		if step == "" {
-			continue
+	var seq, last int64
+	for {
+		events, err := c.journal.Events(ctx, step.ID, seq, 1000)
+		if err != nil {
+			return nil, fmt.Errorf("events of %s: %w", step.ID, err)
 		}
-		var seq, last int64
-		for {
-			events, err := c.journal.Events(ctx, step, seq, 1000)
+		for _, e := range events {
+			seq = e.Seq
+			ev, err := terraform.ParseEvent(e.Payload)
 			if err != nil {
-				return nil, fmt.Errorf("events of %s: %w", step, err)
+				continue
 			}
-			for _, e := range events {
-				seq = e.Seq
-				ev, err := terraform.ParseEvent(e.Payload)
-				if err != nil {
-					continue
-				}
-				level, text := terraform.LogLine(ev)
-				last = max(e.At.UnixNano(), last+1)
-				if text != "" && last > after {
-					out = append(out, LogLine{Seq: last, At: time.Unix(0, last), Region: region.Region, Step: step, Level: level, Text: text})
-				}
+			level, text := terraform.LogLine(ev)
+			last = max(e.At.UnixNano(), last+1)
+			if text != "" && last > after {
+				out = append(out, LogLine{Seq: last, At: time.Unix(0, last), Region: step.Stack.Region, Step: step.ID, Level: level, Text: text})
 			}
-			if len(events) < 1000 {
-				break
-			}
+		}
+		if len(events) < 1000 {
+			return out, nil
 		}
 	}
-	return out, nil
 }

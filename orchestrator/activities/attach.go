@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -32,6 +33,8 @@ func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (jou
 		if a.needsRunner(runner, killed) {
 			if runner != nil && runner.exit() < 0 {
 				killed++
+			} else if runner != nil {
+				a.sayBusy(ctx, w, step)
 			}
 			if runner, err = a.spawn(w, step); err != nil {
 				return journal.Result{}, err
@@ -55,6 +58,14 @@ func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (jou
 		case <-ctx.Done():
 			return journal.Result{}, ctx.Err()
 		}
+	}
+}
+
+// sayBusy writes into the run's log for what its step waits: terraform of an earlier run that was ended goes on to its end.
+func (a *Activities) sayBusy(ctx context.Context, w work, step journal.Step) {
+	head, err := a.Journal.Head(ctx, w.stack)
+	if err == nil && head.Status == journal.HeadRunning && head.Step != step.ID {
+		a.log(ctx, w.run.ID, w.row.Region, slog.LevelInfo, "waits for an earlier step of this region to end: "+head.Step)
 	}
 }
 

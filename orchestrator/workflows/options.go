@@ -12,7 +12,8 @@ import (
 // longest bounds a step that may wait for a cloud: the slowest managed databases take hours to create, never days.
 const longest = 48 * time.Hour
 
-// giveUpLink bounds how long a link may be retried before a person has to look. An initial copy that moves is not bounded by it: a copy reports pending.
+// giveUpLink bounds how long the making of a link may be retried before a person has to look. Its proof waits for the initial copy, which
+// may take longer.
 const giveUpLink = 24 * time.Hour
 
 // giveUpUnlink bounds the removal of a link: a side that is dead for longer has to be looked at.

@@ -127,7 +127,7 @@ func (r *run) link(ctx workflow.Context, links []string) {
 		var made activities.RegionResult
 		err := workflow.ExecuteActivity(link(ctx, r.timing, giveUpLink, "make link "+links[i]), activities.NameEnsureLink, in).Get(ctx, &made)
 		if err == nil && made.Go {
-			err = workflow.ExecuteActivity(link(ctx, r.timing, giveUpLink, "prove link "+links[i]), activities.NameCheckLink, in).Get(ctx, nil)
+			err = workflow.ExecuteActivity(link(ctx, r.timing, longest, "prove link "+links[i]), activities.NameCheckLink, in).Get(ctx, nil)
 		}
 		if err != nil {
 			r.failLink(ctx, in)
