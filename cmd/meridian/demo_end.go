@@ -78,7 +78,7 @@ func (d *demo) leave(err error, stays []string) error {
 		again = " --data " + quote(d.dir)
 	}
 	if exitCode(err) == exitDetached {
-		err = &exitError{Code: exitDetached, What: "interrupted", Next: fmt.Sprintf("%s demo%s goes on where it stopped", self, again)}
+		err = &exitError{Code: exitDetached} // the following lines say it all
 	}
 	fmt.Fprintln(d.stdout, "\nThe server has stopped. What stays:")
 	for _, s := range append(stays, d.dir+": all data, and the log server.log") {
