@@ -6,6 +6,7 @@ import (
 
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"meridian/orchestrator/activities"
 	"meridian/stacks"
@@ -22,6 +23,12 @@ func runOf(id string) RunInput {
 
 func quiet() log.Logger { return log.NewStructuredLogger(slog.New(slog.DiscardHandler)) }
 
+// TestMain names the build, so that the SDK does not read the whole binary to name it, in the middle of a workflow.
+func TestMain(m *testing.M) {
+	worker.SetBinaryChecksum(identity)
+	m.Run()
+}
+
 // environment is the SDK's in-memory engine with all workflows and the canned activities of w.
 func environment(w *world) *testsuite.TestWorkflowEnvironment {
 	env := bare(w)
@@ -35,6 +42,7 @@ func bare(w *world) *testsuite.TestWorkflowEnvironment {
 	suite.SetLogger(quiet())
 	env := suite.NewTestWorkflowEnvironment()
 	env.SetTestTimeout(patience)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: patience}) // a busy machine is no deadlock
 	w.register(env, func(activities.Registration) bool { return true })
 	return env
 }

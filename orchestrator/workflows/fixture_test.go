@@ -23,7 +23,7 @@ import (
 // replayer replays histories with the workflows as they are, seen through these interceptors.
 func replayer(t *testing.T, through ...interceptor.WorkerInterceptor) worker.WorkflowReplayer {
 	t.Helper()
-	r, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{Interceptors: through})
+	r, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{Interceptors: through, DisableDeadlockDetection: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func open(t *testing.T, c client.Client, installation string, w *world) *laborat
 	t.Helper()
 	l := &laboratory{world: w, t: t, client: c, installation: installation}
 	w.turn = l.turn
-	options := worker.Options{Identity: identity, MaxHeartbeatThrottleInterval: 20 * time.Millisecond}
+	options := worker.Options{Identity: identity, MaxHeartbeatThrottleInterval: 20 * time.Millisecond, DeadlockDetectionTimeout: patience}
 	light := worker.New(c, Queue(installation), options)
 	Workflows{Timing: stacks.DefaultTiming()}.Register(light)
 	w.register(light, func(r activities.Registration) bool { return !r.Terraform })
