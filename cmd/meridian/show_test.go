@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -241,5 +242,13 @@ func TestAtLeast(t *testing.T) {
 		if got := atLeast(version, 1, 11); got != want {
 			t.Errorf("%q: %v", version, got)
 		}
+	}
+}
+
+func TestPsqlIsFoundBesideTheServer(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	path, err := findPsql(t.Context())
+	if err != nil || filepath.Base(path) != "psql" {
+		t.Errorf("psql beside the server's programs: %q, %v", path, err)
 	}
 }
