@@ -13,6 +13,9 @@ import (
 
 // ApplyStack applies the region's artifact, once: whether it may is decided in the transaction that takes the fence, never here.
 func (a *Activities) ApplyStack(ctx context.Context, in RegionInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhaseApplying); late || err != nil {
+		return RegionResult{}, err
+	}
 	w, err := a.load(ctx, in)
 	if err != nil {
 		return RegionResult{}, err

@@ -17,6 +17,9 @@ const dialTimeout = 3 * time.Second
 // CheckReady takes one look at the three gates, in order: the cloud's control plane says so, TCP accepts, a query answers.
 // Not ready yet is a retryable error: the retry policy is the poll loop.
 func (a *Activities) CheckReady(ctx context.Context, in RegionInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhaseApplying); late || err != nil {
+		return RegionResult{}, err
+	}
 	w, err := a.load(ctx, in)
 	if err != nil {
 		return RegionResult{}, err

@@ -13,6 +13,9 @@ import (
 // CheckStack plans one region in a scratch copy and keeps only what the plan says: no head, no lock, no fence is taken, and the
 // result counts only for the state that it was made from.
 func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhasePlanning); late || err != nil {
+		return RegionResult{}, err
+	}
 	w, err := a.load(ctx, in)
 	if err != nil {
 		return RegionResult{}, err

@@ -11,6 +11,9 @@ import (
 
 // EnsureLink makes a link, idempotently: checks, schema, publication, subscription.
 func (a *Activities) EnsureLink(ctx context.Context, in LinkInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhaseLinking); late || err != nil {
+		return RegionResult{}, err
+	}
 	j, err := a.loadLink(ctx, in)
 	if err != nil {
 		return RegionResult{}, err
@@ -31,6 +34,9 @@ func (a *Activities) EnsureLink(ctx context.Context, in LinkInput) (RegionResult
 
 // CheckLink takes one look: the initial copy is done, and a row that was written at the source is read at the target, in time.
 func (a *Activities) CheckLink(ctx context.Context, in LinkInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhaseLinking); late || err != nil {
+		return RegionResult{}, err
+	}
 	j, err := a.loadLink(ctx, in)
 	if err != nil {
 		return RegionResult{}, err

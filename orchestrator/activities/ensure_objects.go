@@ -13,6 +13,9 @@ import (
 
 // EnsureObjects makes the databases, users and grants of a region that answers, and calls it ready.
 func (a *Activities) EnsureObjects(ctx context.Context, in RegionInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhaseApplying); late || err != nil {
+		return RegionResult{}, err
+	}
 	w, err := a.load(ctx, in)
 	if err != nil {
 		return RegionResult{}, err

@@ -13,6 +13,9 @@ import (
 
 // PlanStack renders, plans and stores the plan of one region. The first artifact for (run, stack digest, state serial) wins.
 func (a *Activities) PlanStack(ctx context.Context, in RegionInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhasePlanning); late || err != nil {
+		return RegionResult{}, err
+	}
 	w, err := a.load(ctx, in)
 	if err != nil {
 		return RegionResult{}, err
@@ -104,9 +107,12 @@ func (a *Activities) planEnded(ctx context.Context, w work, step journal.Step, r
 	return RegionResult{}, errors.Join(err, fmt.Errorf("planning %s met trouble that may pass: %s", w.row.Region, failure(res)))
 }
 
-// planned writes an artifact (nil: nothing changes) into the region's row.
+// planned writes an artifact (nil: nothing changes) into the region's row, unless an attempt that was faster has.
 func (a *Activities) planned(ctx context.Context, w work, stackDigest string, art *journal.Artifact) error {
 	return a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+		if r.Phase != stacks.RegionPending && r.Phase != stacks.RegionPlanning {
+			return r
+		}
 		r.StackDigest, r.Message = stackDigest, ""
 		r.Phase, r.Artifact, r.ArtifactDigest, r.Changes = stacks.RegionUnchanged, "", "", nil
 		if art != nil {

@@ -14,6 +14,9 @@ import (
 // RemoveLink removes a link before one of its regions goes, or because the spec drops it. A side that is being destroyed and does not
 // answer takes what is left there with it; the other side must come clean.
 func (a *Activities) RemoveLink(ctx context.Context, in LinkInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhaseUnlinking); late || err != nil {
+		return RegionResult{}, err
+	}
 	j, err := a.loadLink(ctx, in)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return RegionResult{Go: true}, nil // removed by an attempt before this one

@@ -10,6 +10,9 @@ import (
 
 // RemoveRegion forgets a region that terraform has destroyed: head, states and artifacts, placement, endpoint and secrets.
 func (a *Activities) RemoveRegion(ctx context.Context, in RegionInput) (RegionResult, error) {
+	if late, err := a.late(ctx, in.Run, stacks.PhaseApplying); late || err != nil {
+		return RegionResult{}, err
+	}
 	w, err := a.load(ctx, in)
 	if err != nil {
 		return RegionResult{}, err

@@ -167,10 +167,24 @@ func (a *Activities) render(ctx context.Context, w work) (stacks.Stack, error) {
 	return stack, nil
 }
 
-// setRegion moves a region's row.
+// late reports whether a run is not in the phase that a step belongs to: the workflow that asks knows less than the rows, for Temporal's
+// file was put back from a copy, or its attempt was given up long ago. There is nothing to do for it, and it must not move anything back.
+func (a *Activities) late(ctx context.Context, run string, phase stacks.Phase) (bool, error) {
+	r, err := a.Catalog.Run(ctx, run)
+	if err != nil {
+		return false, fmt.Errorf("run %s: %w", run, err)
+	}
+	return r.Phase != phase, nil
+}
+
+// setRegion moves a region's row, unless an attempt that was faster has brought it to an end.
 func (a *Activities) setRegion(ctx context.Context, w work, phase stacks.RegionPhase, message string) error {
 	return a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
-		r.Phase, r.Message = phase, message
+		switch r.Phase {
+		case stacks.RegionReady, stacks.RegionRemoved, stacks.RegionFailed, stacks.RegionCancelled:
+		default:
+			r.Phase, r.Message = phase, message
+		}
 		return r
 	})
 }
