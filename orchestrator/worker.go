@@ -38,6 +38,7 @@ func StartWorkers(c client.Client, installation string, a *activities.Activities
 		temporal: c, installation: installation, activities: a, locations: map[string]worker.Worker{},
 		interceptors: append([]interceptor.WorkerInterceptor{a.Interceptor()}, interceptors...),
 	}
+	worker.SetBinaryChecksum("meridian") // else the SDK reads the whole binary at each start; versions are told apart by the contract
 	w.main = worker.New(c, workflows.Queue(installation), worker.Options{
 		MaxConcurrentActivityExecutionSize: lightActivities,
 		Interceptors:                       w.interceptors,

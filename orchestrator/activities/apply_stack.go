@@ -53,12 +53,20 @@ func (a *Activities) ApplyStack(ctx context.Context, in RegionInput) (RegionResu
 	if err != nil {
 		return RegionResult{}, err
 	}
-	return a.applyEnded(ctx, w, res)
+	return a.applyEnded(ctx, w, step.ID, res)
 }
 
 // applyEnded writes down how an apply step ended. A region whose plan went stale, or that met trouble that may pass, is planned again:
 // what was applied so far is in its state.
-func (a *Activities) applyEnded(ctx context.Context, w work, res journal.Result) (RegionResult, error) {
+func (a *Activities) applyEnded(ctx context.Context, w work, step string, res journal.Result) (RegionResult, error) {
+	set := func(phase stacks.RegionPhase, message string) error {
+		return a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
+			if r.ApplyStep == step && r.Phase == stacks.RegionApplying { // else a slower attempt, and the region is in a later round
+				r.Phase, r.Message = phase, message
+			}
+			return r
+		})
+	}
 	switch res.Outcome {
 	case journal.OutcomeApplied, journal.OutcomeUnchanged:
 		if !w.row.Destroy {
@@ -66,16 +74,16 @@ func (a *Activities) applyEnded(ctx context.Context, w work, res journal.Result)
 				return RegionResult{}, err
 			}
 		}
-		return RegionResult{Go: true}, a.setRegion(ctx, w, stacks.RegionWaiting, "")
+		return RegionResult{Go: true}, set(stacks.RegionWaiting, "")
 	case journal.OutcomeCancelled:
-		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, failure(res))
+		return RegionResult{}, set(stacks.RegionCancelled, failure(res))
 	case journal.OutcomeInterrupted:
-		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionPending, failure(res))
+		return RegionResult{}, set(stacks.RegionPending, failure(res))
 	}
 	if res.Retryable || terraform.PlanAgain(res.Diagnostics) {
-		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionPending, failure(res))
+		return RegionResult{}, set(stacks.RegionPending, failure(res))
 	}
-	return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))
+	return RegionResult{}, set(stacks.RegionFailed, failure(res))
 }
 
 // putEndpoint reads the outputs from the newest state and stores where the region answers, unless that is stored already.

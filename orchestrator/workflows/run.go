@@ -41,6 +41,9 @@ func (r *run) run(ctx workflow.Context) error {
 	var done stacks.Phase
 	for {
 		step, err := r.step(ctx, done)
+		if err != nil && ctx.Err() != nil {
+			return r.end(ctx)
+		}
 		if err != nil {
 			return err
 		}

@@ -61,23 +61,17 @@ type TemplateAnswer struct {
 	Dir  string `json:"dir"`
 }
 
-// The rules in the diagnostic of an apply that was refused because its plan has to be made anew; stable.
+// The rules in the diagnostic of an apply whose plan does not fit; stable.
 const (
 	RulePlanStale     = "plan.stale"     // the state or the stack moved
-	RulePlanVersion   = "plan.version"   // made by another terraform
-	RulePlanElsewhere = "plan.elsewhere" // made under another work path
 	RulePlanMissing   = "plan.missing"   // its artifact is not there
+	RulePlanVersion   = "plan.version"   // made by another terraform: a new run has to plan anew
+	RulePlanElsewhere = "plan.elsewhere" // made under another work path: a new run has to plan anew
 )
 
-// PlanAgain reports whether a failed apply says that its plan has to be made anew.
+// PlanAgain reports whether a failed apply says that its plan has to be made anew within the same run.
 func PlanAgain(ds []stacks.Diagnostic) bool {
-	return slices.ContainsFunc(ds, func(d stacks.Diagnostic) bool {
-		switch d.Rule {
-		case RulePlanStale, RulePlanVersion, RulePlanElsewhere, RulePlanMissing:
-			return true
-		}
-		return false
-	})
+	return slices.ContainsFunc(ds, func(d stacks.Diagnostic) bool { return d.Rule == RulePlanStale || d.Rule == RulePlanMissing })
 }
 
 // LocalDBSource is the address of our own plugin.

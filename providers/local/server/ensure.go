@@ -64,7 +64,11 @@ func Ensure(ctx context.Context, s Spec, password Password) (Info, error) {
 	if err := m.write(a); err != nil {
 		return Info{}, err
 	}
-	if !s.hasCluster() {
+	there, err := s.hasCluster()
+	if err != nil {
+		return Info{}, err
+	}
+	if !there {
 		if err := pause(ctx, delay()); err != nil {
 			return Info{}, err
 		}
@@ -122,7 +126,11 @@ func (s Spec) claim(ctx context.Context, a account) (*os.File, marker, error) {
 
 // binaries chooses the programs: those that the server was last started from, while they are what is asked for; else the newest that are.
 func (s Spec) binaries(ctx context.Context, m marker) (Binaries, error) {
-	if s.hasCluster() {
+	there, err := s.hasCluster()
+	if err != nil {
+		return Binaries{}, err
+	}
+	if there {
 		major, err := s.clusterMajor()
 		if err != nil {
 			return Binaries{}, err
@@ -152,7 +160,7 @@ func (s Spec) make(ctx context.Context, a account, b Binaries, lock *os.File) er
 	} else if taken {
 		return s.taken()
 	}
-	if err := os.RemoveAll(s.dataDir()); err != nil { // without PG_VERSION: no cluster
+	if err := os.Remove(s.dataDir()); err != nil && !errors.Is(err, fs.ErrNotExist) { // an empty one only
 		return err
 	}
 	return s.initdb(ctx, a, b, lock)

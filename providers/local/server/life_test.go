@@ -169,8 +169,8 @@ func TestForeignListenerIsNamed(t *testing.T) {
 	if !errors.Is(err, providers.ErrForeign) || !strings.Contains(err.Error(), strconv.Itoa(there.PID)) {
 		t.Fatalf("want an error that names process %d, have %v", there.PID, err)
 	}
-	if s.hasCluster() {
-		t.Fatal("a cluster was made for an address that is taken")
+	if made, err := s.hasCluster(); err != nil || made {
+		t.Fatalf("a cluster was made for an address that is taken: %v", err)
 	}
 	sql(t, other, "select 1")
 }
@@ -337,4 +337,30 @@ func TestUnreachablePathSaysWhatToDo(t *testing.T) {
 	if ok, err := CanReach(s.Home); ok || err != nil {
 		t.Fatalf("CanReach: %v, %v", ok, err)
 	}
+}
+
+// TestDamagedDataIsNeverReplaced: a data directory that lost PG_VERSION, or cannot be looked at, is an error for everybody who asks, and
+// every file in it stays.
+func TestDamagedDataIsNeverReplaced(t *testing.T) {
+	t.Parallel()
+	s := testSpec(t)
+	mustEnsure(t, s)
+	sql(t, s, "create table kept (id int primary key)", "insert into kept values (1)")
+	must(t, Stop(t.Context(), s.Home, s.Owner))
+	version := filepath.Join(s.dataDir(), versionFile)
+	text, err := os.ReadFile(version)
+	must(t, err)
+	must(t, os.Remove(version))
+	if sight, err := Look(t.Context(), s.Home, s.Owner); !errors.Is(err, providers.ErrPermanent) {
+		t.Errorf("Look says %+v, %v; want an error that says that the data is damaged", sight, err)
+	}
+	if _, err := Ensure(t.Context(), s, testPassword); !errors.Is(err, providers.ErrPermanent) {
+		t.Errorf("Ensure says %v; want a refusal", err)
+	}
+	must(t, os.WriteFile(version, text, 0o600))
+	a, err := runAs()
+	must(t, err)
+	must(t, os.Chown(version, a.uid, a.gid))
+	mustEnsure(t, s)
+	sql(t, s, "insert into kept values (2)")
 }

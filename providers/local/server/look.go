@@ -36,7 +36,11 @@ func Look(ctx context.Context, home, owner string) (Sight, error) {
 	if owner != "" && owner != m.Owner {
 		return Sight{State: StateForeign, Message: m.checkOwner(owner).Error()}, nil
 	}
-	if !m.hasCluster() {
+	there, err := m.hasCluster()
+	if err != nil {
+		return Sight{}, err
+	}
+	if !there {
 		return Sight{State: StateAbsent, Spec: m.Spec}, nil
 	}
 	if p, ok := postmaster(m.dataDir()); ok {
@@ -56,13 +60,32 @@ func Look(ctx context.Context, home, owner string) (Sight, error) {
 	return Sight{State: StateStopped, Spec: m.Spec}, nil
 }
 
-func (s Spec) hasCluster() bool {
-	_, err := os.Stat(filepath.Join(s.dataDir(), "PG_VERSION"))
-	return err == nil
+// hasCluster reports whether the server's data is there. A data directory with its final name is never half-made, so one that holds files
+// and no PG_VERSION is damaged, not absent: it is an error, and nobody makes a new cluster in its place.
+func (s Spec) hasCluster() (bool, error) {
+	_, err := os.Stat(filepath.Join(s.dataDir(), versionFile))
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("the data of %s cannot be looked at: %w", s.Owner, err)
+	}
+	entries, err := os.ReadDir(s.dataDir())
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && len(entries) == 0:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("the data of %s cannot be looked at: %w", s.Owner, err)
+	}
+	return false, fmt.Errorf("the data in %s is damaged: it has files and no %s; nothing was touched: put the file back (it holds the major version), restore the directory, or move it away to begin with an empty server: %w",
+		s.dataDir(), versionFile, providers.ErrPermanent)
 }
 
+// versionFile is in every cluster and holds its major version.
+const versionFile = "PG_VERSION"
+
 func (s Spec) clusterMajor() (int, error) {
-	text, err := os.ReadFile(filepath.Join(s.dataDir(), "PG_VERSION"))
+	text, err := os.ReadFile(filepath.Join(s.dataDir(), versionFile))
 	if err != nil {
 		return 0, err
 	}

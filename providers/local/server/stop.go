@@ -132,6 +132,10 @@ func Destroy(ctx context.Context, home, owner string) error {
 	if err := m.stop(ctx, immediate); err != nil { // its data goes: a walsender need not catch up first
 		return err
 	}
+	// What is half-removed must not look like a damaged cluster.
+	if err := os.Rename(m.dataDir(), m.dataDir()+".gone"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	// The marker goes last: a destroy that is killed half-way is found again as ours.
 	entries, err := os.ReadDir(home)
 	if err != nil {
