@@ -32,7 +32,7 @@ demo: setup build ## start Meridian and make a database in two regions (ARGS=--o
 
 .PHONY: test
 test: setup build ## install what is missing and pass every test
-	$(GO) test $(TESTFLAGS) $(PKGS)
+	MERIDIAN_BIN=$(CURDIR)/$(BIN)/meridian $(GO) test $(TESTFLAGS) $(PKGS)
 
 .PHONY: lint
 lint: ## layering, style and the determinism of workflows

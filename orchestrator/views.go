@@ -138,7 +138,9 @@ func (c *Client) databaseView(ctx context.Context, db catalog.Database) (Databas
 		}
 		if run.Kind != stacks.RunCheck {
 			for _, r := range run.Regions {
-				last[r.Region] = r
+				if r.Phase != stacks.RegionPending && r.Phase != stacks.RegionPlanning && r.Phase != stacks.RegionPlanned && r.Phase != stacks.RegionUnchanged {
+					last[r.Region] = r // a plan says nothing of what stands
+				}
 			}
 		}
 	}
