@@ -29,7 +29,7 @@ import (
 
 // TestMain lets the test's binary be the runner, the shim and our plugin.
 func TestMain(m *testing.M) {
-	os.Exit(testMain(m)) //nolint:forbidigo // this is the process's main
+	os.Exit(testMain(m))
 }
 
 func testMain(m *testing.M) int {
