@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -22,7 +21,6 @@ import (
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
 	"meridian/persistence/temporal"
-	"meridian/providers"
 	"meridian/stacks"
 	"meridian/stacks/terraform"
 )
@@ -188,5 +186,5 @@ func plugin(plugins []terraform.Plugin, source string) (terraform.Plugin, error)
 			return p, nil
 		}
 	}
-	return terraform.Plugin{}, fmt.Errorf("plugin %s was not laid out: %w", source, errors.Join(providers.ErrPermanent))
+	return terraform.Plugin{}, &exitError{Code: exitFailed, What: "plugin " + source + " was not laid out", Next: "install terraform-provider-localdb beside meridian-runner; make build puts both into bin/"}
 }
