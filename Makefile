@@ -36,7 +36,7 @@ test: setup build ## install what is missing and pass every test
 
 .PHONY: lint
 lint: ## layering, style and the determinism of workflows
-	$(GOTOOL) golangci-lint run ./...
+	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(GOTOOL) golangci-lint run ./... # a cache of another clone names its paths
 	$(GOTOOL) workflowcheck ./orchestrator/workflows/...
 
 .PHONY: generate
