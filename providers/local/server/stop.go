@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -59,7 +60,7 @@ func (s Spec) stop(ctx context.Context, ways ...way) error {
 		if err := errors.Join(signalAll([]int{p.pid}, way.signal), signalAll([]int{p.pid}, syscall.SIGCONT)); err != nil { // a frozen one hears nothing
 			return fmt.Errorf("stop the server in %s: %w", s.Home, err)
 		}
-		if gone(ctx, data, way.wait) {
+		if gone(ctx, data, way.wait, p.pid) {
 			return nil
 		}
 		if ctx.Err() != nil {
@@ -72,31 +73,32 @@ func (s Spec) stop(ctx context.Context, ways ...way) error {
 // killResidents ends what is left in a data directory, or in one of that path that was removed.
 func killResidents(ctx context.Context, data string) error {
 	deadline := time.Now().Add(killFor)
+	var killed []int
 	for {
 		left := residents(data)
-		if len(left) == 0 {
-			return nil
-		}
 		if err := signalAll(left, syscall.SIGKILL); err != nil {
 			return fmt.Errorf("end the processes in %s: %w", data, err)
 		}
-		if gone(ctx, data, 100*time.Millisecond) {
+		killed = append(killed, left...)
+		if gone(ctx, data, 100*time.Millisecond, killed...) {
 			return nil
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("processes %v in %s do not end", left, data)
+			return fmt.Errorf("processes %v in %s do not end", killed, data)
 		}
 	}
 }
 
-// gone waits until nothing lives in the data directory.
-func gone(ctx context.Context, data string, d time.Duration) bool {
+// gone waits until nothing lives in the data directory and the processes are dead: one that is dying has lost its directory before
+// the kernel closes its port.
+func gone(ctx context.Context, data string, d time.Duration, pids ...int) bool {
 	deadline := time.Now().Add(d)
 	for {
-		if _, ok := postmaster(data); !ok && len(residents(data)) == 0 {
+		_, up := postmaster(data)
+		if !up && len(residents(data)) == 0 && !slices.ContainsFunc(pids, func(pid int) bool { return !zombie(pid) }) {
 			return true
 		}
 		if time.Now().After(deadline) || pause(ctx, pollEvery) != nil {
