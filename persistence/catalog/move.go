@@ -167,18 +167,24 @@ func (c *Catalog) end(tx *store.Tx, r Run, m Move) error {
 	return setDatabase(tx, d, "active_run = ?, applied = ?, phase = ?, message = ?", active, applied, phase, message)
 }
 
-// afterRun is what a database is to people after a run has ended. It is pure.
+// afterRun is what a database is to people after a run has ended. It is pure. A run that was planned again has worked before, though its
+// phase does not say so any more: the database's does.
 func afterRun(d Database, r Run, m Move) (phase, message string) {
-	worked := works(r.Phase)
+	mine := d.ActiveRun == r.ID || d.ActiveRun == "" // one that waits behind another has done nothing
+	worked := works(r.Phase) || mine && (d.Phase == DatabaseChanging || d.Phase == DatabaseDestroying)
 	switch {
-	case d.DestroyedAt != nil, m.To == stacks.PhaseSuperseded, m.To == stacks.PhaseDone && r.Kind == stacks.RunDestroy:
+	case d.DestroyedAt != nil, m.To == stacks.PhaseDone && r.Kind == stacks.RunDestroy, m.To == stacks.PhaseSuperseded && !worked:
 		return d.Phase, d.Message
 	case m.To == stacks.PhaseDone:
 		return DatabaseReady, ""
 	}
-	message = fmt.Sprintf("run %s was cancelled", r.ID)
-	if m.To == stacks.PhaseFailed {
+	switch m.To {
+	case stacks.PhaseFailed:
 		message = fmt.Sprintf("run %s failed: %s", r.ID, m.Reason)
+	case stacks.PhaseSuperseded:
+		message = fmt.Sprintf("run %s was superseded in the middle of its work", r.ID)
+	default:
+		message = fmt.Sprintf("run %s was cancelled", r.ID)
 	}
 	switch {
 	case d.Applied == 0:

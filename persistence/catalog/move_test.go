@@ -95,6 +95,31 @@ func TestTheDatabaseAfterARun(t *testing.T) {
 		}, catalog.DatabaseDegraded},
 		"cancelled while it waited":  {true, func(h *house, id string) { _, err := h.Cancel(h.t.Context(), id, "ada", nil); h.must(err) }, catalog.DatabaseReady},
 		"superseded while it waited": {true, func(h *house, id string) { h.submit(spec("orders", "18"), 2) }, catalog.DatabaseReady},
+		"planned again, then cancelled": {true, func(h *house, id string) {
+			replanned(h, id)
+			_, err := h.Cancel(h.t.Context(), id, "ada", nil)
+			h.must(err)
+			h.move(id, stacks.PhasePlanning, stacks.PhaseCancelled)
+		}, catalog.DatabaseDegraded},
+		"planned again, then failed": {true, func(h *house, id string) { replanned(h, id); fail(stacks.PhasePlanning)(h, id) }, catalog.DatabaseDegraded},
+		"planned again at first, then failed": {false, func(h *house, id string) {
+			replanned(h, id)
+			fail(stacks.PhasePlanning)(h, id)
+		}, catalog.DatabaseFailed},
+		"planned again, cancelled while it waited for another yes": {true, func(h *house, id string) {
+			replanned(h, id)
+			h.planAgain(id, "", "b")
+			if next := h.next("orders"); next != "" {
+				h.t.Fatalf("next run %q", next)
+			}
+			_, err := h.Cancel(h.t.Context(), id, "ada", nil)
+			h.must(err)
+		}, catalog.DatabaseDegraded},
+		"planned again, superseded while it waited for another yes": {true, func(h *house, id string) {
+			replanned(h, id)
+			h.planAgain(id, "", "b")
+			h.submit(spec("orders", "18"), 2)
+		}, catalog.DatabaseDegraded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
@@ -119,6 +144,31 @@ func TestTheDatabaseAfterARun(t *testing.T) {
 				t.Fatalf("run %+v", ended)
 			}
 		})
+	}
+}
+
+// replanned brings a planned run to work, and back to planning.
+func replanned(h *house, id string) {
+	h.t.Helper()
+	h.approve(id)
+	h.move(id, stacks.PhaseAwaiting, stacks.PhaseApplying)
+	_, err := h.Replan(h.t.Context(), id, "ankara", "the plan is stale")
+	h.must(err)
+}
+
+// TestOneThatWaitsBehindAnotherChangesNothing cancels a run while another works.
+func TestOneThatWaitsBehindAnotherChangesNothing(t *testing.T) {
+	h := newHouse(t)
+	h.finishNew("orders", "15")
+	works := h.submit(spec("orders", "16"), 1)
+	h.plan(works.ID, "")
+	h.approve(works.ID)
+	h.move(works.ID, stacks.PhaseAwaiting, stacks.PhaseApplying)
+	waits := h.submit(spec("orders", "17"), 2)
+	_, err := h.Cancel(t.Context(), waits.ID, "ada", nil)
+	h.must(err)
+	if d := h.db("orders"); d.Phase != catalog.DatabaseChanging || d.ActiveRun != works.ID {
+		t.Fatalf("database %+v", d)
 	}
 }
 
