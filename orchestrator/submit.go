@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 
 	"meridian/persistence/catalog"
 	"meridian/providers"
@@ -31,14 +32,26 @@ func (c *Client) Submit(ctx context.Context, in SubmitRequest) (SubmitResult, er
 	if in.Check {
 		kind = stacks.RunCheck
 	}
+	ins := make([]catalog.SubmitInput, 0, len(prepared))
+	names := make([]string, 0, len(prepared))
 	for _, s := range prepared {
-		run, err := c.catalog.Submit(ctx, catalog.SubmitInput{
+		ins = append(ins, catalog.SubmitInput{
 			Effective: s.effective, Source: s.loaded.Text, Yes: in.Yes, Actor: in.Actor, Kind: kind, ExpectRevision: s.expect,
 		})
-		if err != nil {
-			return out, c.problem(err, "database "+s.effective.Metadata.Namespace+"/"+s.effective.Metadata.Name)
+		names = append(names, s.effective.Metadata.Namespace+"/"+s.effective.Metadata.Name)
+	}
+	runs, err := c.catalog.SubmitAll(ctx, ins)
+	if err != nil {
+		what := "database " + names[0]
+		if len(names) > 1 { // the error says which
+			what = "one of the databases " + strings.Join(names, ", ")
 		}
+		return SubmitResult{}, c.problem(err, what)
+	}
+	for _, run := range runs {
 		c.wake(ctx, run)
+	}
+	for _, run := range runs {
 		view, err := c.view(ctx, run)
 		if err != nil {
 			return out, err

@@ -27,19 +27,40 @@ type SubmitInput struct {
 // Submit stores a revision and its run in one transaction and returns the run. An apply of the spec that is already the newest
 // revision makes a new run but no new revision. A newer apply supersedes runs of the same database that are pending or awaiting.
 // A check of an unknown database gets a provisional incarnation and makes no database row. ErrDestroying once a destroy run is past its yes.
-func (c *Catalog) Submit(ctx context.Context, in SubmitInput) (run Run, err error) {
-	if in.Kind != stacks.RunApply && in.Kind != stacks.RunCheck {
-		return Run{}, fmt.Errorf("submit: a run of kind %q takes no spec", in.Kind)
-	}
-	effective, err := canonical(in.Effective)
+func (c *Catalog) Submit(ctx context.Context, in SubmitInput) (Run, error) {
+	runs, err := c.SubmitAll(ctx, []SubmitInput{in})
 	if err != nil {
-		return Run{}, fmt.Errorf("submit: %w", err)
+		return Run{}, err
+	}
+	return runs[0], nil
+}
+
+// SubmitAll is Submit for several databases: all of them, or none.
+func (c *Catalog) SubmitAll(ctx context.Context, ins []SubmitInput) (runs []Run, err error) {
+	effective := make([][]byte, len(ins))
+	for i, in := range ins {
+		if in.Kind != stacks.RunApply && in.Kind != stacks.RunCheck {
+			return nil, fmt.Errorf("submit: a run of kind %q takes no spec", in.Kind)
+		}
+		if effective[i], err = canonical(in.Effective); err != nil {
+			return nil, fmt.Errorf("submit: %w", err)
+		}
 	}
 	err = c.st.Write(ctx, func(tx *store.Tx) error {
-		run, err = c.submit(tx, in, effective)
-		return err
+		runs = make([]Run, 0, len(ins))
+		for i, in := range ins {
+			run, err := c.submit(tx, in, effective[i])
+			if err != nil {
+				return err
+			}
+			runs = append(runs, run)
+		}
+		return nil
 	})
-	return run, err
+	if err != nil {
+		return nil, err
+	}
+	return runs, nil
 }
 
 func (c *Catalog) submit(tx *store.Tx, in SubmitInput, effective []byte) (Run, error) {
@@ -58,7 +79,7 @@ func (c *Catalog) submit(tx *store.Tx, in SubmitInput, effective []byte) (Run, e
 		}
 	}
 	if in.Kind == stacks.RunApply {
-		if err := c.supersede(tx, d); err != nil {
+		if err := c.supersede(tx, d, in.Kind); err != nil {
 			return Run{}, err
 		}
 	}
@@ -161,8 +182,9 @@ func (c *Catalog) newRun(tx *store.Tx, d Database, r Run) (Run, error) {
 	return r, tx.Notify("run", r.ID)
 }
 
-// supersede ends the runs that wait, for a newer one; ErrDestroying once a destroy run works.
-func (c *Catalog) supersede(tx *store.Tx, d Database) error {
+// supersede ends the runs that wait, for a newer one of a kind. ErrDestroying once a destroy run works; a destruction may wait behind one
+// that is being cancelled.
+func (c *Catalog) supersede(tx *store.Tx, d Database, kind stacks.RunKind) error {
 	open, err := c.openRuns(tx, d.Incarnation)
 	if err != nil {
 		return err
@@ -173,7 +195,7 @@ func (c *Catalog) supersede(tx *store.Tx, d Database) error {
 			if err := c.end(tx, r, Move{To: stacks.PhaseSuperseded, Reason: "Superseded", Message: "a newer run took its place"}); err != nil {
 				return err
 			}
-		case r.Kind == stacks.RunDestroy && r.Phase != stacks.PhasePlanning:
+		case r.Kind == stacks.RunDestroy && r.Phase != stacks.PhasePlanning && !(r.Cancel && kind == stacks.RunDestroy):
 			return fmt.Errorf("database %s/%s, run %s: %w", d.Namespace, d.Name, r.ID, ErrDestroying)
 		}
 	}
@@ -181,7 +203,7 @@ func (c *Catalog) supersede(tx *store.Tx, d Database) error {
 }
 
 // SubmitDestroy stores a destroy run; it supersedes runs that are pending or awaiting. A destroy run that is past its yes is
-// returned instead of a second one.
+// returned instead of a second one, unless it is being cancelled: then the second waits behind it.
 func (c *Catalog) SubmitDestroy(ctx context.Context, namespace, name, actor string) (run Run, err error) {
 	err = c.st.Write(ctx, func(tx *store.Tx) error {
 		d, err := livingDatabase(tx, namespace, name)
@@ -192,11 +214,11 @@ func (c *Catalog) SubmitDestroy(ctx context.Context, namespace, name, actor stri
 		if err != nil {
 			return err
 		}
-		if working != nil {
+		if working != nil && !working.Cancel {
 			run = *working
 			return nil
 		}
-		if err := c.supersede(tx, d); err != nil {
+		if err := c.supersede(tx, d, stacks.RunDestroy); err != nil {
 			return err
 		}
 		if run, err = c.newRun(tx, d, Run{Kind: stacks.RunDestroy, Revision: d.Revision, Actor: actor}); err != nil {
