@@ -61,34 +61,12 @@ func (c *Client) view(ctx context.Context, r catalog.Run) (RunView, error) {
 	for _, l := range links {
 		v.Links = append(v.Links, linkView(l))
 	}
-	if rev, err := c.catalog.Revision(ctx, r.Incarnation, r.Revision); err == nil && r.Kind == stacks.RunApply {
-		v.Changes = append(v.Changes, drops(rev.Effective)...)
-	} else if err != nil && !isNotFound(err) {
-		return v, err
-	}
-	v.HasChanges = len(v.Changes) > 0
 	if r.Phase == stacks.PhaseAwaiting {
 		if v.Approved, err = c.catalog.Approved(ctx, r.ID); err != nil {
 			return v, err
 		}
 	}
 	return v, nil
-}
-
-// drops are the changes that a spec orders inside of the databases, beside terraform.
-func drops(spec stacks.Database) []stacks.Change {
-	var out []stacks.Change
-	for _, d := range spec.Spec.Databases {
-		if d.Drop {
-			out = append(out, stacks.Change{Address: "database " + d.Name, Type: "database", Action: stacks.ActionDelete, DataBearing: true, Reason: "drop: true"})
-		}
-	}
-	for _, u := range spec.Spec.Users {
-		if u.Drop {
-			out = append(out, stacks.Change{Address: "user " + u.Name, Type: "user", Action: stacks.ActionDelete, Reason: "drop: true"})
-		}
-	}
-	return out
 }
 
 func (c *Client) bareView(r catalog.Run) RunView {
@@ -104,6 +82,7 @@ func (c *Client) bareView(r catalog.Run) RunView {
 			v.Changes = append(v.Changes, ch)
 		}
 	}
+	v.Changes = append(v.Changes, r.Drops...)
 	v.HasChanges = len(v.Changes) > 0
 	if c.workflowPath != nil {
 		v.TemporalPath = c.workflowPath(workflows.RunID(c.installation, r.ID))

@@ -2,6 +2,9 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -78,6 +81,19 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 		}
 		return r
 	})
+}
+
+// foundDigest is the SHA-256 of what a check found in a region, "" where nothing changes: a check keeps no plan whose digest there would be.
+func foundDigest(r catalog.RunRegion) string {
+	if r.Phase != stacks.RegionPlanned {
+		return ""
+	}
+	found, err := json.Marshal(r.Changes)
+	if err != nil { // strings and booleans: it cannot be
+		return r.StackDigest
+	}
+	sum := sha256.Sum256(append(found, r.StackDigest...))
+	return hex.EncodeToString(sum[:])
 }
 
 // serial is that of a stack's newest state, 0 where it has none.

@@ -62,7 +62,7 @@ func linkSecret(link string) string { return "link/" + link }
 
 // objects are the spec's databases and users, with the passwords made once.
 func (a *Activities) objects(ctx context.Context, run catalog.Run, spec stacks.Database) (providers.Objects, error) {
-	o := providers.Objects{RunNumber: run.Number, Databases: spec.Spec.Databases, Users: spec.Spec.Users, Passwords: map[string]string{}}
+	o := providers.Objects{RunNumber: run.Number, Databases: mayGo(run, spec.Spec.Databases), Users: spec.Spec.Users, Passwords: map[string]string{}}
 	for _, u := range spec.Spec.Users {
 		if u.Drop {
 			continue

@@ -100,18 +100,28 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		default: // its plan is yet to come
 			return run, nil
 		}
-		digests = append(digests, stacks.RegionDigest{Region: r.Region, Digest: r.ArtifactDigest})
+		digest := r.ArtifactDigest
+		if run.Kind == stacks.RunCheck {
+			digest = foundDigest(r)
+		}
+		digests = append(digests, stacks.RegionDigest{Region: r.Region, Digest: digest})
 	}
 	switch {
 	case again && todo == 0:
 		return a.fail(ctx, run, "RegionFailed", a.story(run))
 	case failed && !again:
 		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: "PlanFailed", Message: a.story(run) + "; nothing was changed"})
-	case run.Kind == stacks.RunCheck:
-		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseDone, PlanDigest: stacks.RunDigest(digests)})
 	}
-	m := catalog.Move{To: stacks.PhaseAwaiting, PlanDigest: stacks.RunDigest(digests), NeedsApproval: needsApproval(run, spec)}
-	run, err := a.move(ctx, run, m)
+	var err error
+	if run.Drops, err = a.drops(ctx, run, spec); err != nil {
+		return run, err
+	}
+	m := catalog.Move{To: stacks.PhaseAwaiting, PlanDigest: stacks.RunDigest(digests), NeedsApproval: needsApproval(run), Drops: run.Drops}
+	if run.Kind == stacks.RunCheck {
+		m.To, m.NeedsApproval = stacks.PhaseDone, ""
+		return a.stop(ctx, run, m)
+	}
+	run, err = a.move(ctx, run, m)
 	if err != nil {
 		return run, err
 	}
@@ -145,7 +155,7 @@ func (a *Activities) discard(ctx context.Context, run catalog.Run) error {
 }
 
 // needsApproval names what a yes given in advance does not cover.
-func needsApproval(run catalog.Run, spec stacks.Database) string {
+func needsApproval(run catalog.Run) string {
 	var out []string
 	for _, r := range run.Regions {
 		if r.Phase != stacks.RegionPlanned {
@@ -157,13 +167,12 @@ func needsApproval(run catalog.Run, spec stacks.Database) string {
 			}
 		}
 	}
-	if run.Kind == stacks.RunApply {
-		for _, d := range spec.Spec.Databases {
-			if d.Drop {
-				out = append(out, fmt.Sprintf("drops database %s", d.Name))
-			}
+	for _, c := range run.Drops {
+		if c.Dangerous() {
+			out = append(out, "drops "+c.Address)
 		}
-	} else if len(out) == 0 {
+	}
+	if run.Kind == stacks.RunDestroy && len(out) == 0 {
 		out = append(out, fmt.Sprintf("removes %s/%s", run.Namespace, run.Name))
 	}
 	return strings.Join(out, "; ")

@@ -18,6 +18,7 @@ type Move struct {
 	Message       string
 	PlanDigest    string // set when leaving planning
 	NeedsApproval string
+	Drops         []stacks.Change
 	Diagnostics   []stacks.Diagnostic
 }
 
@@ -55,7 +56,7 @@ func (c *Catalog) MoveRun(ctx context.Context, id string, m Move) (run Run, err 
 			return fmt.Errorf("run %s is %s, not %s: %w", id, r.Phase, m.From, ErrMoved)
 		}
 		if m.From == stacks.PhasePlanning {
-			r.PlanDigest, r.NeedsApproval = m.PlanDigest, m.NeedsApproval
+			r.PlanDigest, r.NeedsApproval, r.Drops = m.PlanDigest, m.NeedsApproval, m.Drops
 		}
 		if m.To.Ended() {
 			if err := c.end(tx, r, m); err != nil {
@@ -197,7 +198,7 @@ func afterRun(d Database, r Run, m Move) (phase, message string) {
 
 // putPhase writes a run's phase and what goes with it.
 func (c *Catalog) putPhase(tx *store.Tx, r Run, m Move) error {
-	text := runText{Message: m.Message, Diagnostics: m.Diagnostics}
+	text := runText{Message: m.Message, Drops: r.Drops, Diagnostics: m.Diagnostics}
 	if text.Diagnostics == nil {
 		text.Diagnostics = r.Diagnostics
 	}
@@ -266,7 +267,7 @@ func (c *Catalog) Replan(ctx context.Context, id string, region string, reason s
 		if _, err := tx.Exec("UPDATE approvals SET dropped = 1 WHERE run = ?", id); err != nil {
 			return fmt.Errorf("drop the approvals of run %s: %w", id, err)
 		}
-		r.PlanDigest, r.NeedsApproval = "", ""
+		r.PlanDigest, r.NeedsApproval, r.Drops = "", "", nil
 		if err := c.putPhase(tx, r, Move{To: stacks.PhasePlanning, Reason: ReasonReplan, Message: reason}); err != nil {
 			return err
 		}

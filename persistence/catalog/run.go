@@ -27,6 +27,8 @@ type Run struct {
 	PlanDigest string
 	// NeedsApproval says why a yes is needed beyond --yes ("destroys default/orders in ankara"), or "".
 	NeedsApproval string
+	// Drops are the databases and users that the run removes inside of the servers, beside terraform, once it is planned.
+	Drops []stacks.Change
 	// Yes is the yes given with the submission; it covers what is not dangerous.
 	Yes       bool
 	Cancel    bool
@@ -83,6 +85,7 @@ func (r RunRegion) Unchanged() bool {
 // runText is what of a run may hold words of terraform or a cloud: sealed.
 type runText struct {
 	Message     string              `json:"message,omitempty"`
+	Drops       []stacks.Change     `json:"drops,omitempty"`
 	Diagnostics []stacks.Diagnostic `json:"diagnostics,omitempty"`
 }
 
@@ -109,7 +112,7 @@ func (c *Catalog) scanRun(row scanner) (Run, error) {
 	if err := c.unsealJSON(sealed, rowContext("runs", r.ID), &text); err != nil {
 		return Run{}, err
 	}
-	r.Message, r.Diagnostics = text.Message, text.Diagnostics
+	r.Message, r.Drops, r.Diagnostics = text.Message, text.Drops, text.Diagnostics
 	return r, nil
 }
 
