@@ -67,7 +67,7 @@ func TestSealAndOpen(t *testing.T) {
 	k := open(t, keyring.Source{Dir: t.TempDir()}, true)
 	for _, plain := range []string{"", "x", strings.Repeat("a long secret ", 10000)} {
 		sealed := seal(t, k, plain, "secrets/a")
-		if plain != "" && bytes.Contains(sealed, []byte(plain)) {
+		if len(plain) > 4 && bytes.Contains(sealed, []byte(plain)) { // a byte or two is there by chance
 			t.Error("the sealed value holds the plain one")
 		}
 		if bytes.Equal(sealed, seal(t, k, plain, "secrets/a")) {
