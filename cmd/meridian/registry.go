@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 
 	"meridian/providers"
 	"meridian/providers/engines/postgres"
@@ -20,6 +22,9 @@ func newRegistry(data, installation string, plugins []terraform.Plugin) (*provid
 	if err != nil {
 		return nil, fmt.Errorf("where PostgreSQL servers may live: %w", err)
 	}
-	places := local.New(local.Config{PluginSource: p.Source, PluginVersion: p.Version, Root: root, Installation: installation})
+	directories, _ := strconv.Atoi(os.Getenv(local.EnvDirectories)) // none where it is not set
+	places := local.New(local.Config{
+		PluginSource: p.Source, PluginVersion: p.Version, Root: root, Installation: installation, Directories: directories,
+	})
 	return providers.NewRegistry([]providers.Provider{places}, []providers.Engine{postgres.New(postgres.WithPgDump(server.PgDump))}), nil
 }

@@ -12,3 +12,11 @@ resource "localdb_postgres" "this" {
   admin_password_wo         = var.admin_password
   admin_password_wo_version = var.admin_password_version
 }
+
+resource "localdb_directory" "beside" {
+  for_each = var.directories
+
+  path  = each.value
+  owner = var.owner
+  note  = var.directories_note
+}

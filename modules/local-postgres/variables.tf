@@ -35,6 +35,19 @@ variable "settings" {
   default     = {}
 }
 
+variable "directories" {
+  description = "Directories beside the server, absolute paths by name."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+}
+
+variable "directories_note" {
+  description = "What the marks of these directories say to people."
+  type        = string
+  default     = ""
+}
+
 variable "admin_password" {
   description = "The administrator's password. It is in no plan and no state."
   type        = string

@@ -3,6 +3,7 @@ package local_test
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,3 +86,28 @@ func TestNoPostgresHere(t *testing.T) {
 }
 
 func noBinaries(context.Context) ([]server.Binaries, error) { return nil, nil }
+
+func TestDirectoriesBesideTheServer(t *testing.T) {
+	t.Parallel()
+	db := testDatabase()
+	in := providers.ModuleInput{
+		Stack: stacks.StackID{Namespace: "default", Name: "orders", Incarnation: "abc", Region: "ankara"}, Database: db, Region: db.Spec.Regions[0],
+		Placement: stacks.Placement{Address: "127.1.1.1", Port: 5432, Values: map[string]string{"data_dir": "/srv/default.orders.abc.ankara"}},
+	}
+	for directories, want := range map[int]string{0: "", 2: "/srv/default.orders.abc.ankara.beside.02"} {
+		call, err := local.New(local.Config{Directories: directories}).ModuleCall(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths, _ := call.Inputs["directories"].(map[string]string)
+		if len(paths) != directories || paths["02"] != want {
+			t.Errorf("%d directories: %v, want %q as the second", directories, paths, want)
+		}
+		if _, asked := call.Inputs["directories"]; asked != (directories > 0) {
+			t.Errorf("%d directories: the module is asked for them: %t", directories, asked)
+		}
+		if holds := slices.Contains(call.DataBearing, "localdb_directory"); holds != (directories > 0) {
+			t.Errorf("%d directories: data-bearing %v", directories, call.DataBearing)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 
 	"meridian/providers"
@@ -12,8 +13,9 @@ import (
 )
 
 const (
-	module       = "local-postgres"
-	resourceType = "localdb_postgres"
+	module        = "local-postgres"
+	resourceType  = "localdb_postgres"
+	directoryType = "localdb_directory"
 )
 
 // defaults are what replication between regions needs, with room for a handful of links and databases. A spec may raise the numbers.
@@ -42,7 +44,7 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 	if in.Database.Spec.Engine.Name != EnginePostgres {
 		return stacks.ModuleCall{}, fmt.Errorf("region %s: provider local runs only %s, not %q: %w", in.Region.Name, EnginePostgres, in.Database.Spec.Engine.Name, providers.ErrPermanent)
 	}
-	return stacks.ModuleCall{
+	call := stacks.ModuleCall{
 		Module: module,
 		Inputs: map[string]any{
 			"name":                   strings.Join([]string{in.Stack.Namespace, in.Stack.Name, in.Stack.Region}, "/"),
@@ -60,7 +62,28 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 			ProviderRequirement: stacks.ProviderRequirement{LocalName: "localdb", Source: p.cfg.PluginSource, Version: p.cfg.PluginVersion},
 		}},
 		DataBearing: []string{resourceType},
-	}, nil
+	}
+	if p.cfg.Directories > 0 {
+		beside := map[string]string{}
+		for i := range p.cfg.Directories {
+			beside[fmt.Sprintf("%02d", i+1)] = directoryOf(home, i+1)
+		}
+		call.Inputs["directories"], call.Inputs["directories_note"] = beside, note(in.Database.Spec.Engine.Parameters)
+		call.DataBearing = append(call.DataBearing, directoryType)
+	}
+	return call, nil
+}
+
+// directoryOf is the path of a directory beside a server's home: labels have no dots, so it is no other stack's home.
+func directoryOf(home string, number int) string { return fmt.Sprintf("%s.beside.%02d", home, number) }
+
+// note is what the directories' marks say: the parameters, so that a change of the server is a change of theirs too.
+func note(parameters map[string]string) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(parameters)) {
+		words = append(words, name+"="+parameters[name])
+	}
+	return strings.Join(words, " ")
 }
 
 // owner is the mark by which a server is known as this stack's, whichever Meridian else is on the machine.

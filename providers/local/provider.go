@@ -19,6 +19,9 @@ const Name = "local"
 // EnginePostgres is the only engine of this provider.
 const EnginePostgres = "postgres"
 
+// EnvDirectories is the number of directories beside each server, for tests that kill things in the middle of stacks of many resources.
+const EnvDirectories = "MERIDIAN_LOCALDB_DIRECTORIES"
+
 // Config is what the provider needs to know.
 type Config struct {
 	// PluginSource and PluginVersion are the plugin's address and exact version in the site's mirror.
@@ -27,6 +30,9 @@ type Config struct {
 	Root string
 	// Installation is the Meridian's ID: part of every owner mark.
 	Installation string
+	// Directories is how many directories each region gets beside its server. It is for tests that need stacks of many resources: see
+	// EnvDirectories.
+	Directories int
 	// Find lists the PostgreSQLs of this machine, newest first; nil is server.Find.
 	Find func(context.Context) ([]server.Binaries, error)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// EnvLedger names a file to which each change of a server appends a line before it begins and one after it ended: what was really done,
+// EnvLedger names a file to which each change of a server or directory appends a line before it begins and one after it ended: what was really done,
 // for tests that kill everything around it.
 const EnvLedger = "MERIDIAN_LOCALDB_LEDGER"
 
@@ -16,9 +16,9 @@ const EnvLedger = "MERIDIAN_LOCALDB_LEDGER"
 type LedgerLine struct {
 	At      time.Time `json:"time"`
 	PID     int       `json:"pid"`
-	Op      string    `json:"op"`    // create, update, delete
-	Phase   string    `json:"phase"` // begin, end
-	DataDir string    `json:"data_dir"`
+	Op      string    `json:"op"`       // create, update, delete
+	Phase   string    `json:"phase"`    // begin, end
+	DataDir string    `json:"data_dir"` // the server's, or the path of the directory beside it
 	Error   string    `json:"error,omitempty"`
 }
 

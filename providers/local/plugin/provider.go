@@ -1,4 +1,5 @@
-// Package plugin is the Terraform plugin behind provider local: resources on top of the life of a PostgreSQL server.
+// Package plugin is the Terraform plugin behind provider local: resources on top of the life of a PostgreSQL server
+// and of directories beside it.
 //
 // It must never keep a password beyond the call that brought it, never put one into a state, a plan or a diagnostic, and never touch a
 // server without the owner mark of its resource.
@@ -44,5 +45,5 @@ func (localdb) DataSources(context.Context) []func() datasource.DataSource { ret
 
 // Resources lists the resources.
 func (localdb) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{func() resource.Resource { return postgres{} }}
+	return []func() resource.Resource{func() resource.Resource { return postgres{} }, func() resource.Resource { return dir{} }}
 }

@@ -49,6 +49,8 @@ type vars struct {
 	Port                                   int
 	Settings                               map[string]string
 	PasswordVersion                        int
+	Directories                            map[string]string
+	Note                                   string
 }
 
 var addresses atomic.Uint32
@@ -141,6 +143,10 @@ func (s *stack) write() {
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	directories, err := json.Marshal(s.vars.Directories)
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	text := fmt.Sprintf(`
 variable "admin_password" {
   type      = string
@@ -158,10 +164,12 @@ module "database" {
   settings               = jsondecode(%q)
   admin_password         = var.admin_password
   admin_password_version = %d
+  directories            = jsondecode(%q)
+  directories_note       = %q
 }
 output "host" { value = module.database.host }
 output "version" { value = module.database.server_version }
-`, s.vars.Name, s.vars.Owner, s.vars.Address, s.vars.Port, s.vars.DataDir, s.vars.Version, settings, s.vars.PasswordVersion)
+`, s.vars.Name, s.vars.Owner, s.vars.Address, s.vars.Port, s.vars.DataDir, s.vars.Version, settings, s.vars.PasswordVersion, directories, s.vars.Note)
 	if err := os.WriteFile(filepath.Join(s.dir, "main.tf"), []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}

@@ -87,7 +87,8 @@ func Ensure(ctx context.Context, s Spec, password Password) (Info, error) {
 	return info, m.write(a)
 }
 
-// EnvDelay is a duration by which each creation is held up between its marker and its cluster, for tests that kill in the middle.
+// EnvDelay is a duration by which each creation is held up between its marker and its cluster, for tests that kill in the middle. Changes
+// of directories beside the server are held up for a random part of it.
 const EnvDelay = "MERIDIAN_LOCALDB_DELAY"
 
 func delay() time.Duration {
