@@ -41,6 +41,16 @@ type Service interface {
 	Database(ctx context.Context, namespace, name string) (orchestrator.DatabaseView, error)
 	Connect(ctx context.Context, in orchestrator.ConnectRequest) (orchestrator.ConnectView, error)
 	Render(ctx context.Context, in orchestrator.SubmitRequest) ([]stacks.Stack, error)
+	Operator
+}
+
+// Operator is what the API needs for those who look after states and stores.
+type Operator interface {
+	States(ctx context.Context, namespace, name, region string) ([]orchestrator.StateVersionView, error)
+	State(ctx context.Context, ref orchestrator.StateRef) (orchestrator.StateView, error)
+	DiffStates(ctx context.Context, from orchestrator.StateRef, to string) (orchestrator.StateDiffView, error)
+	PullState(ctx context.Context, ref orchestrator.StateRef, actor string) (orchestrator.StateFileView, error)
+	RestoreState(ctx context.Context, in orchestrator.RestoreStateRequest) (orchestrator.StateVersionView, error)
 }
 
 var _ Service = (*orchestrator.Client)(nil)
@@ -97,6 +107,7 @@ func New(o Options) http.Handler {
 	s.addDatabases(routes)
 	s.addRuns(routes)
 	s.addWatch(routes)
+	s.addStates(routes)
 	return r
 }
 

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 
+	"meridian/persistence/keyring"
 	"meridian/persistence/store"
 	"meridian/stacks"
 )
@@ -25,22 +26,31 @@ func (j *Journal) LatestState(ctx context.Context, id stacks.StackID) (s State, 
 }
 
 func (j *Journal) latestState(tx *store.Tx, id stacks.StackID) (State, error) {
+	return j.readState(tx, id, "ORDER BY epoch DESC, fence DESC, serial DESC LIMIT 1")
+}
+
+// readState reads one state, chosen by which, and verifies it. Of a damaged one everything but the payload is returned beside the error.
+func (j *Journal) readState(tx *store.Tx, id stacks.StackID, which string, args ...any) (State, error) {
 	s := State{Stack: id}
 	var at int64
 	var sealed []byte
-	err := tx.QueryRow(`SELECT epoch, fence, attempt, serial, lineage, sha256, at, sealed FROM states WHERE stack = ?
-		ORDER BY epoch DESC, fence DESC, serial DESC LIMIT 1`, id.String()).
+	err := tx.QueryRow("SELECT epoch, fence, attempt, serial, lineage, sha256, at, sealed FROM states WHERE stack = ? "+which, append([]any{id.String()}, args...)...).
 		Scan(&s.Fence.Epoch, &s.Fence.Number, &s.Fence.Attempt, &s.Serial, &s.Lineage, &s.SHA256, &at, &sealed)
 	if err != nil {
 		return State{}, fmt.Errorf("state of %s: %w", id, notFound(err))
 	}
 	s.At = fromMicros(at)
-	if s.Payload, err = j.unseal(sealed, stateContext(s)); err != nil {
-		return State{}, err
+	plain, err := j.unseal(sealed, stateContext(s))
+	if errors.Is(err, keyring.ErrLost) {
+		return s, err
 	}
-	if sum(s.Payload) != s.SHA256 {
-		return State{}, fmt.Errorf("state %d of %s: %w", s.Serial, id, ErrChecksum)
+	if err != nil {
+		return s, fmt.Errorf("state %s of %s: %w: %w", s.Version(), id, ErrChecksum, err)
 	}
+	if sum(plain) != s.SHA256 {
+		return s, fmt.Errorf("state %s of %s: %w", s.Version(), id, ErrChecksum)
+	}
+	s.Payload = plain
 	return s, nil
 }
 

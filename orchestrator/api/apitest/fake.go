@@ -45,6 +45,7 @@ type Fake struct {
 	// Actors lists who called what, in order: "submit ayse@host".
 	Actors []string
 	now    time.Time
+	states map[string][]orchestrator.StateVersionView
 }
 
 type run struct {

@@ -1,0 +1,129 @@
+package apitest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"meridian/orchestrator"
+	"meridian/stacks"
+)
+
+// StateSecret is in the whole state file of every region, and nowhere else.
+const StateSecret = "fake-secret-of-a-state"
+
+// versions are the kept states of a region, oldest first: those that Fake makes of each, and what was restored.
+func (f *Fake) versions(namespace, name, region string) ([]orchestrator.StateVersionView, error) {
+	db, err := f.database(namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.ContainsFunc(db.Regions, func(r orchestrator.RegionView) bool { return r.Name == region }) {
+		return nil, notFound(fmt.Sprintf("region %q of %s/%s", region, namespace, name))
+	}
+	key := namespace + "/" + name + "/" + region
+	if f.states == nil {
+		f.states = map[string][]orchestrator.StateVersionView{}
+	}
+	if f.states[key] == nil {
+		f.states[key] = []orchestrator.StateVersionView{
+			{Version: "1.0.1", Serial: 1, At: db.CreatedAt, Edit: "birth", Size: 180},
+			{Version: "1.2.3", Serial: 3, At: db.CreatedAt, Run: db.LastRun, Size: 2310, Resources: 1},
+		}
+	}
+	return f.states[key], nil
+}
+
+func (f *Fake) version(ref orchestrator.StateRef) (orchestrator.StateVersionView, error) {
+	all, err := f.versions(ref.Namespace, ref.Name, ref.Region)
+	if err != nil {
+		return orchestrator.StateVersionView{}, err
+	}
+	for _, v := range slices.Backward(all) {
+		if ref.Version == "" || ref.Version == v.Version {
+			return v, nil
+		}
+	}
+	return orchestrator.StateVersionView{}, notFound("version " + ref.Version)
+}
+
+// States lists the kept versions.
+func (f *Fake) States(_ context.Context, namespace, name, region string) ([]orchestrator.StateVersionView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	all, err := f.versions(namespace, name, region)
+	out := slices.Clone(all)
+	slices.Reverse(out)
+	if len(out) > 0 {
+		out[0].Newest = true
+	}
+	return out, err
+}
+
+// State shows a server in every version but the first.
+func (f *Fake) State(_ context.Context, ref orchestrator.StateRef) (orchestrator.StateView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, err := f.version(ref)
+	out := orchestrator.StateView{StateVersionView: v, Lineage: "fake"}
+	if v.Resources > 0 {
+		out.Objects = append(out.Objects, orchestrator.StateObjectView{
+			Address: "module.database.localdb_server.this", Type: "localdb_server", Mode: "managed", Tainted: true,
+			Attributes: []stacks.AttributeChange{{Path: "password", Sensitive: true}, {Path: "port", After: "5432"}},
+		})
+	}
+	return out, err
+}
+
+// DiffStates tells of the server that the first version has not.
+func (f *Fake) DiffStates(_ context.Context, from orchestrator.StateRef, to string) (orchestrator.StateDiffView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before, err := f.version(from)
+	if err != nil {
+		return orchestrator.StateDiffView{}, err
+	}
+	ref := from
+	ref.Version = to
+	after, err := f.version(ref)
+	out := orchestrator.StateDiffView{From: before.Version, To: after.Version, Changes: []stacks.Change{}}
+	c := stacks.Change{Region: from.Region, Address: "module.database.localdb_server.this", Type: "localdb_server", DataBearing: true}
+	switch {
+	case before.Resources < after.Resources:
+		c.Action, c.Attributes = stacks.ActionCreate, []stacks.AttributeChange{{Path: "port", After: "5432"}}
+		out.Changes = append(out.Changes, c)
+	case before.Resources > after.Resources:
+		c.Action, c.Attributes = stacks.ActionDelete, []stacks.AttributeChange{{Path: "port", Before: "5432"}}
+		out.Changes = append(out.Changes, c)
+	}
+	return out, err
+}
+
+// PullState hands out a state with StateSecret in it.
+func (f *Fake) PullState(_ context.Context, ref orchestrator.StateRef, actor string) (orchestrator.StateFileView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Actors = append(f.Actors, "pull "+actor)
+	v, err := f.version(ref)
+	return orchestrator.StateFileView{Version: v.Version, State: fmt.Sprintf("{\"version\": 4, \"serial\": %d, \"secret\": %q}\n", v.Serial, StateSecret)}, err
+}
+
+// RestoreState makes an old version the newest.
+func (f *Fake) RestoreState(_ context.Context, in orchestrator.RestoreStateRequest) (orchestrator.StateVersionView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Actors = append(f.Actors, "restore "+in.Actor)
+	v, err := f.version(in.StateRef)
+	if err != nil {
+		return v, err
+	}
+	key := in.Namespace + "/" + in.Name + "/" + in.Region
+	newest := f.states[key][len(f.states[key])-1]
+	if newest.Version != in.Expect {
+		return v, &orchestrator.Problem{Code: orchestrator.CodeConflict, Title: "the state has moved on meanwhile", Next: "look at it again, then decide"}
+	}
+	v.Serial, v.Run, v.Edit, v.Newest = newest.Serial+1, "", "restore", true
+	v.Version = fmt.Sprintf("1.%d.%d", v.Serial, v.Serial)
+	f.states[key] = append(f.states[key], v)
+	return v, nil
+}
