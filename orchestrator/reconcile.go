@@ -28,6 +28,9 @@ type Reconciler struct {
 	logger  *slog.Logger
 }
 
+// pruneEvery is how often what is kept for a while is looked through: far more often than anything gets too old.
+const pruneEvery = time.Hour
+
 // Run reconciles at once and then every ReconcileEvery, until ctx ends.
 func (r *Reconciler) Run(ctx context.Context) {
 	tick := time.NewTicker(r.every)
@@ -35,7 +38,14 @@ func (r *Reconciler) Run(ctx context.Context) {
 	if err := r.acts.Sweep(); err != nil {
 		r.logger.Warn("sweep", "error", err)
 	}
+	var pruned time.Time
 	for {
+		if time.Since(pruned) > pruneEvery {
+			if err := r.acts.PruneLogs(); err != nil {
+				r.logger.Warn("prune", "error", err)
+			}
+			pruned = time.Now()
+		}
 		if err := r.Once(ctx); err != nil && ctx.Err() == nil {
 			r.logger.Warn("reconcile", "error", err)
 		}

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
-	"strconv"
 	"strings"
 
+	"meridian/orchestrator/activities"
 	"meridian/persistence/catalog"
 	"meridian/providers"
 	"meridian/stacks"
@@ -137,14 +136,20 @@ func (c *Client) Render(ctx context.Context, in SubmitRequest) ([]stacks.Stack, 
 		return nil, err
 	}
 	var out []stacks.Stack
-	var taken []string
 	for _, s := range prepared {
-		incarnation := "unsaved"
-		if db, err := c.catalog.Database(ctx, s.effective.Metadata.Namespace, s.effective.Metadata.Name); err == nil {
+		meta, incarnation := s.effective.Metadata, "unsaved"
+		if db, err := c.catalog.Database(ctx, meta.Namespace, meta.Name); err == nil {
 			incarnation = db.Incarnation
 		}
 		for _, region := range s.effective.Spec.Regions {
-			stack, err := c.renderRegion(ctx, s.effective, region, incarnation, &taken)
+			provider, err := c.registry.Provider(region.Provider)
+			if err != nil {
+				return nil, err
+			}
+			stack, err := activities.Draft(ctx, c.catalog, provider, providers.ModuleInput{
+				Stack:    stacks.StackID{Namespace: meta.Namespace, Name: meta.Name, Incarnation: incarnation, Region: region.Name},
+				Database: s.effective, Region: region,
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -152,39 +157,4 @@ func (c *Client) Render(ctx context.Context, in SubmitRequest) ([]stacks.Stack, 
 		}
 	}
 	return out, nil
-}
-
-func (c *Client) renderRegion(ctx context.Context, db stacks.Database, region stacks.Region, incarnation string, taken *[]string) (stacks.Stack, error) {
-	provider, err := c.registry.Provider(region.Provider)
-	if err != nil {
-		return stacks.Stack{}, err
-	}
-	in := providers.ModuleInput{
-		Stack:    stacks.StackID{Namespace: db.Metadata.Namespace, Name: db.Metadata.Name, Incarnation: incarnation, Region: region.Name},
-		Database: db, Region: region,
-	}
-	in.Placement, err = c.catalog.Placement(ctx, in.Stack)
-	if isNotFound(err) {
-		var placer providers.Placer
-		if placer, err = providers.As[providers.Placer](provider); err == nil {
-			in.Placement, err = placer.Place(ctx, providers.PlaceInput{Stack: in.Stack, Taken: *taken})
-		} else if errors.Is(err, errors.ErrUnsupported) {
-			err = nil
-		}
-	}
-	if err != nil {
-		return stacks.Stack{}, fmt.Errorf("placement of %s: %w", in.Stack, err)
-	}
-	if in.Placement.Address != "" {
-		*taken = append(*taken, net.JoinHostPort(in.Placement.Address, strconv.Itoa(in.Placement.Port)))
-	}
-	caller, err := providers.As[providers.ModuleCaller](provider)
-	if err != nil {
-		return stacks.Stack{}, err
-	}
-	call, err := caller.ModuleCall(in)
-	if err != nil {
-		return stacks.Stack{}, fmt.Errorf("module of %s: %w", in.Stack, err)
-	}
-	return stacks.Render(in.Stack, call)
 }

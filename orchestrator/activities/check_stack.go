@@ -10,11 +10,12 @@ import (
 
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
+	"meridian/providers"
 	"meridian/stacks"
 )
 
-// CheckStack plans one region in a scratch copy and keeps only what the plan says: no head, no lock, no fence is taken, and the
-// result counts only for the state that it was made from.
+// CheckStack plans one region in a scratch copy and keeps only what the plan says: no head, no lock, no fence is taken, no placement or
+// secret made, and the result counts only for the state that it was made from.
 func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResult, error) {
 	if late, err := a.late(ctx, in.Run, stacks.PhasePlanning); late || err != nil {
 		return RegionResult{}, err
@@ -32,7 +33,7 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 	if w.run.Cancel {
 		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, "cancelled before it was checked")
 	}
-	stack, err := a.render(ctx, w)
+	stack, err := Draft(ctx, a.Catalog, w.provider, providers.ModuleInput{Stack: w.stack, Database: w.spec, Region: w.region})
 	if err != nil {
 		return RegionResult{}, err
 	}
@@ -75,7 +76,7 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))
 	}
 	return RegionResult{Go: true}, a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
-		r.Phase, r.StackDigest, r.Changes, r.StateSerial = stacks.RegionUnchanged, stack.Digest, res.Changes, after
+		r.Phase, r.StackDigest, r.Changes, r.StateSerial = stacks.RegionUnchanged, step.Stack.Digest, res.Changes, after
 		if res.Outcome == journal.OutcomeChanges {
 			r.Phase = stacks.RegionPlanned
 		}

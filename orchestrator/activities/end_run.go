@@ -30,9 +30,6 @@ func (a *Activities) EndRun(ctx context.Context, in EndRunInput) error {
 	if run.Cancel {
 		m.To, m.Message = stacks.PhaseCancelled, "cancelled; "+a.story(run)
 	}
-	if err := a.discard(ctx, run); err != nil {
-		return err
-	}
 	if _, err = a.Catalog.MoveRun(ctx, in.Run, m); errors.Is(err, catalog.ErrMoved) {
 		return nil
 	}

@@ -47,24 +47,6 @@ func TestEndRun(t *testing.T) {
 	}
 }
 
-// TestEndedCheckLeavesNothing wants the address of a check's place given back, however the check ended.
-func TestEndedCheckLeavesNothing(t *testing.T) {
-	h := newHouse(t)
-	h.submit(orders("ankara"), stacks.RunCheck)
-	h.step("", stacks.PhasePlanning, "ankara")
-	h.born("ankara")
-	id := stackID(h.run, "ankara")
-	_, err := h.Catalog.EnsurePlacement(t.Context(), id, func([]string) (stacks.Placement, error) {
-		return stacks.Placement{Address: "127.0.0.2", Port: 5432}, nil
-	})
-	h.must(err)
-	h.over()
-	_, err = h.Catalog.Placement(t.Context(), id)
-	h.is(err, catalog.ErrNotFound)
-	_, err = h.Journal.Head(t.Context(), id)
-	h.is(err, journal.ErrNotFound)
-}
-
 func TestPermanent(t *testing.T) {
 	for name, tc := range map[string]struct {
 		err  error

@@ -10,7 +10,6 @@ import (
 
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
-	"meridian/persistence/store"
 	"meridian/stacks"
 )
 
@@ -133,25 +132,7 @@ func (a *Activities) stop(ctx context.Context, run catalog.Run, m catalog.Move) 
 	if m.To == stacks.PhaseFailed {
 		m.Diagnostics = a.diagnostics(ctx, run)
 	}
-	if err := a.discard(ctx, run); err != nil {
-		return run, err
-	}
 	return a.move(ctx, run, m)
-}
-
-// discard sees to it that a check of a database that does not exist leaves nothing behind.
-func (a *Activities) discard(ctx context.Context, run catalog.Run) error {
-	if run.Kind != stacks.RunCheck {
-		return nil
-	}
-	return a.Catalog.Discard(ctx, run.Incarnation, func(tx *store.Tx) error {
-		for _, r := range run.Regions {
-			if err := a.Journal.Forget(ctx, tx, stackID(run, r.Region)); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 // needsApproval names what a yes given in advance does not cover.

@@ -57,7 +57,7 @@ func (a *Activities) load(ctx context.Context, in RegionInput) (work, error) {
 }
 
 // define finds what a region of a run is. One that the run removes is not in its spec: the newest revision before it that has the region
-// tells, else one after it (a check's draft made the region).
+// tells, else one after it.
 func (a *Activities) define(ctx context.Context, run catalog.Run, spec stacks.Database, name string) (stacks.Database, stacks.Region, error) {
 	for n, step := run.Revision, int64(-1); ; n += step {
 		if n == 0 {
@@ -152,19 +152,7 @@ func (a *Activities) render(ctx context.Context, w work) (stacks.Stack, error) {
 			}
 		}
 	}
-	caller, err := providers.As[providers.ModuleCaller](w.provider)
-	if err != nil {
-		return stacks.Stack{}, err
-	}
-	call, err := caller.ModuleCall(in)
-	if err != nil {
-		return stacks.Stack{}, fmt.Errorf("module of %s: %w", w.stack, err)
-	}
-	stack, err := stacks.Render(w.stack, call)
-	if err != nil {
-		return stacks.Stack{}, fmt.Errorf("rendering %s: %w", w.stack, err)
-	}
-	return stack, nil
+	return renderStack(w.provider, in)
 }
 
 // late reports whether a run is not in the phase that a step belongs to: the workflow that asks knows less than the rows, for Temporal's

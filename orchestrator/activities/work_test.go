@@ -38,13 +38,13 @@ func TestRegionsBesideTheSpec(t *testing.T) {
 		}
 		h.locations("local", "there")
 	})
-	t.Run("left by a check", func(t *testing.T) {
+	t.Run("only in a later revision", func(t *testing.T) {
 		h := newHouse(t)
 		h.submit(orders("ankara"), stacks.RunApply)
 		h.born("ankara")
 		h.over()
 		h.submit(orders("ankara", "istanbul"), stacks.RunCheck)
-		h.born("istanbul") // the runner of its check
+		h.born("istanbul")
 		_, err := h.Catalog.MoveRun(t.Context(), h.run.ID, catalog.Move{From: stacks.PhasePending, To: stacks.PhaseDone})
 		h.must(err)
 		h.destroy()

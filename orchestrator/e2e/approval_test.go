@@ -144,4 +144,17 @@ func TestCheck(t *testing.T) {
 	if got := m.query("orders", "ankara", "show max_connections"); got != "50" {
 		t.Errorf("max_connections = %s after a check, want 50", got)
 	}
+	if v := check(orders("orders", replica, third)); !v.HasChanges {
+		t.Error("the check of another region shows no change")
+	}
+	heads, err := m.journal.Heads(ctx, "")
+	if err != nil || len(heads) != 2 {
+		t.Errorf("heads %+v, %v, want two", heads, err)
+	}
+	if addresses, err := m.catalog.Addresses(ctx); err != nil || len(addresses) != 2 {
+		t.Errorf("addresses %v, %v, want two", addresses, err)
+	}
+	if v := m.done(orders("orders")); v.HasChanges || len(v.Regions) != 2 {
+		t.Errorf("the apply after it has regions %+v and changes %+v", v.Regions, v.Changes)
+	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -48,8 +49,12 @@ func TestStory(t *testing.T) {
 			t.Errorf("max_connections in %s = %s, want 60", region, got)
 		}
 	}
-	if v := m.destroy("orders"); v.Phase != stacks.PhaseDone {
-		t.Errorf("destroy is %s", v.Phase)
+	gone := m.destroy("orders")
+	if gone.Phase != stacks.PhaseDone {
+		t.Errorf("destroy is %s", gone.Phase)
+	}
+	if log := m.runLog(gone.ID); !strings.Contains(log, "Destruction complete") {
+		t.Errorf("terraform's own words are not in the log of the destroy run:\n%s", log)
 	}
 	m.nothingLeft()
 }

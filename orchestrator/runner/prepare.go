@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -74,7 +75,7 @@ func (w *worker) prepare(ctx context.Context, step journal.Step) (*prepared, err
 		r.retryable = terraform.Classify([]stacks.Diagnostic{r.diag})
 		return nil, r
 	}
-	if p.state, err = w.newestState(ctx, step.Stack.ID); err != nil {
+	if p.state, err = w.stateFor(ctx, step); err != nil {
 		return nil, err
 	}
 	if step.Kind == journal.StepApply {
@@ -82,8 +83,26 @@ func (w *worker) prepare(ctx context.Context, step journal.Step) (*prepared, err
 			return nil, err
 		}
 	}
-	p.secrets, err = w.secrets(ctx, step.Stack)
+	p.secrets, err = w.secrets(ctx, step)
 	return p, err
+}
+
+// stateFor is the state that a step starts from. A check of a stack that is yet to be born looks at an empty one and makes no head.
+func (w *worker) stateFor(ctx context.Context, step journal.Step) (journal.State, error) {
+	id := step.Stack.ID
+	if step.Kind != journal.StepCheck {
+		return w.newestState(ctx, id)
+	}
+	st, err := w.journal.LatestState(ctx, id)
+	if !errors.Is(err, journal.ErrNotFound) {
+		return st, err
+	}
+	empty := terraform.EmptyState(id)
+	file, err := terraform.ReadState(empty)
+	if err != nil {
+		return st, fmt.Errorf("empty state: %w", err)
+	}
+	return journal.State{Stack: id, Serial: file.Serial, Lineage: file.Lineage, Payload: empty}, nil
 }
 
 // newestState reads the newest state; a stack that has none is born first.
@@ -131,11 +150,16 @@ func (w *worker) fitArtifact(ctx context.Context, p *prepared) (*journal.Artifac
 	return &a, nil
 }
 
-// secrets opens the secrets of a stack's ephemeral variables. They go nowhere but into terraform's environment.
-func (w *worker) secrets(ctx context.Context, s stacks.Stack) (map[string]string, error) {
+// secrets opens the secrets of a stack's ephemeral variables. They go nowhere but into terraform's environment. A check makes up those
+// that are yet to be made: no plan shows an ephemeral value.
+func (w *worker) secrets(ctx context.Context, step journal.Step) (map[string]string, error) {
 	out := map[string]string{}
-	for variable, secret := range s.Secrets {
-		value, err := w.catalog.Secret(ctx, s.ID.Incarnation, secret)
+	for variable, secret := range step.Stack.Secrets {
+		value, err := w.catalog.Secret(ctx, step.Stack.ID.Incarnation, secret)
+		if errors.Is(err, catalog.ErrNotFound) && step.Kind == journal.StepCheck {
+			out[variable] = rand.Text()
+			continue
+		}
 		if errors.Is(err, catalog.ErrNotFound) {
 			return nil, refuse(RuleSecretMissing, "A secret of the stack does not exist", secret, "submit the database again")
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
 	"meridian/stacks"
 	"meridian/stacks/terraform"
@@ -177,6 +178,25 @@ func TestCheckTakesNothing(t *testing.T) {
 	w.clean()
 	if left, _ := os.ReadDir(w.site.CheckDir("")); len(left) > 0 {
 		t.Errorf("a check left %v", left)
+	}
+}
+
+// TestCheckOfAStackThatIsYetToBeBorn wants a plan that creates, and neither a head nor a secret made for it.
+func TestCheckOfAStackThatIsYetToBeBorn(t *testing.T) {
+	w := newWorld(t)
+	ctx := context.Background()
+	id := w.id
+	id.Region = "izmir"
+	s := w.stack("variable \"password\" {\n  type      = string\n  ephemeral = true\n}\n\nresource \"terraform_data\" \"item\" {}\n")
+	s.ID, s.Secrets = id, map[string]string{"password": "region/izmir/admin"}
+	if r := w.do(w.put(journal.StepCheck, s, nil)); r.Outcome != journal.OutcomeChanges || len(r.Changes) != 1 || r.Changes[0].Action != stacks.ActionCreate {
+		t.Errorf("the check found %+v", r)
+	}
+	if _, err := w.journal.Head(ctx, id); !errors.Is(err, journal.ErrNotFound) {
+		t.Errorf("a head was made: %v", err)
+	}
+	if _, err := w.catalog.Secret(ctx, id.Incarnation, "region/izmir/admin"); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("a secret was made: %v", err)
 	}
 }
 

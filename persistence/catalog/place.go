@@ -20,7 +20,7 @@ func (c *Catalog) EnsurePlacement(ctx context.Context, id stacks.StackID, make f
 		if err == nil || !errors.Is(err, ErrNotFound) {
 			return p, err
 		}
-		taken, err := c.takenAddresses(ctx)
+		taken, err := c.Addresses(ctx)
 		if err != nil {
 			return stacks.Placement{}, err
 		}
@@ -86,7 +86,8 @@ func (c *Catalog) Placed(ctx context.Context, incarnation string) (out []stacks.
 	return out, nil
 }
 
-func (c *Catalog) takenAddresses(ctx context.Context) (out []string, err error) {
+// Addresses lists the addresses ("host:port") that placements have.
+func (c *Catalog) Addresses(ctx context.Context) (out []string, err error) {
 	err = c.st.Read(ctx, func(tx *store.Tx) error {
 		out = nil
 		rows, err := tx.Query("SELECT address FROM placements WHERE address IS NOT NULL ORDER BY address")

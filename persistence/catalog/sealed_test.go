@@ -158,32 +158,6 @@ func (h *house) everySealedTableIsFilled() {
 	}
 }
 
-func TestDiscardForgetsWhatACheckMade(t *testing.T) {
-	h := newHouse(t)
-	ctx := t.Context()
-	provisional, living := h.submit(spec("orders", "15"), 0, check).Incarnation, h.submit(spec("orders", "15"), 0).Incarnation
-	for i, inc := range []string{provisional, living} {
-		_, err := h.EnsurePlacement(ctx, stackOf(inc, "ankara"), func([]string) (stacks.Placement, error) {
-			return stacks.Placement{Address: "127.1.1.1", Port: 5432 + i}, nil
-		})
-		h.must(err)
-		h.must(h.EnsureSecret(ctx, inc, "user/app"))
-		called := false
-		h.must(h.Discard(ctx, inc, func(*store.Tx) error { called = true; return nil }))
-		if called != (inc == provisional) {
-			t.Errorf("the journal was asked to forget: %v", called)
-		}
-	}
-	_, err := h.Placement(ctx, stackOf(provisional, "ankara"))
-	h.is(err, catalog.ErrNotFound)
-	_, err = h.Secret(ctx, provisional, "user/app")
-	h.is(err, catalog.ErrNotFound)
-	_, err = h.Placement(ctx, stackOf(living, "ankara"))
-	h.must(err)
-	_, err = h.Secret(ctx, living, "user/app")
-	h.must(err)
-}
-
 func TestRunLog(t *testing.T) {
 	h := newHouse(t)
 	ctx := t.Context()

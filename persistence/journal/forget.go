@@ -13,7 +13,8 @@ import (
 // ErrNotEmpty means that a stack still holds resources: its state is the only thing that knows them.
 var ErrNotEmpty = errors.New("the state still holds resources")
 
-// Forget removes the head, steps, events, states and artifacts of a stack that is destroyed (its state is empty, its head idle), within tx.
+// Forget removes the head, states and artifacts of a stack that is destroyed (its state is empty, its head idle), within tx. Its steps, their
+// results and what terraform said stay: they are the log of runs.
 // It refuses a head that runs (ErrRunning) and a state that holds resources (ErrNotEmpty). A stack that is not there is forgotten already.
 func (j *Journal) Forget(ctx context.Context, tx *store.Tx, id stacks.StackID) error {
 	h, err := readHead(tx, id)
@@ -44,9 +45,6 @@ func (j *Journal) Forget(ctx context.Context, tx *store.Tx, id stacks.StackID) e
 		}
 	}
 	for _, q := range []string{
-		"DELETE FROM results WHERE step IN (SELECT id FROM steps WHERE stack = ?)",
-		"DELETE FROM steps WHERE stack = ?",
-		"DELETE FROM events WHERE stack = ?",
 		"DELETE FROM states WHERE stack = ?",
 		"DELETE FROM artifacts WHERE stack = ?",
 		"DELETE FROM heads WHERE stack = ?",

@@ -31,17 +31,22 @@ func (j *Journal) EnsureStack(ctx context.Context, id stacks.StackID, empty []by
 		if err != nil {
 			return err
 		}
+		// A region may come back under its name: its fences go on after those of the stack that was forgotten, whose events are kept.
+		var last int64
+		if err := tx.QueryRow("SELECT coalesce(max(fence), 0) FROM events WHERE stack = ? AND epoch = ?", id.String(), epoch).Scan(&last); err != nil {
+			return fmt.Errorf("last fence of %s: %w", id, err)
+		}
 		r, err := tx.Exec(`INSERT INTO heads (stack, incarnation, epoch, fence, attempt, status, step, run, desired, serial, lineage, shipped, step_base,
 			site, runner_pid, boot_id, beat_at, terraform, template)
-			VALUES (?, ?, ?, 0, '', ?, '', '', '', ?, ?, 0, 0, '', 0, '', 0, '', '') ON CONFLICT DO NOTHING`,
-			id.String(), id.Incarnation, epoch, HeadIdle, serial, lineage)
+			VALUES (?, ?, ?, ?, '', ?, '', '', '', ?, ?, 0, 0, '', 0, '', 0, '', '') ON CONFLICT DO NOTHING`,
+			id.String(), id.Incarnation, epoch, last, HeadIdle, serial, lineage)
 		if err != nil {
 			return fmt.Errorf("make the head: %w", err)
 		}
 		if n, err := r.RowsAffected(); err != nil || n == 0 {
 			return err
 		}
-		s := State{Stack: id, Fence: Fence{Epoch: epoch}, Serial: serial, Lineage: lineage, Payload: empty, At: now}
+		s := State{Stack: id, Fence: Fence{Epoch: epoch, Number: last}, Serial: serial, Lineage: lineage, Payload: empty, At: now}
 		if err := j.putState(tx, s); err != nil {
 			return err
 		}

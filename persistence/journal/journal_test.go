@@ -276,7 +276,7 @@ func TestForget(t *testing.T) {
 	h.must(h.Finish(ctx, ankara, f, journal.Result{Step: gone}, nil))
 	h.must(forget())
 	h.must(forget())
-	for _, table := range []string{"heads", "steps", "results", "events", "states", "artifacts"} {
+	for table, kept := range map[string]int{"heads": 0, "states": 0, "artifacts": 0, "steps": 2, "results": 2, "events": 1} {
 		column := "stack"
 		if table == "results" {
 			column = "step"
@@ -285,12 +285,20 @@ func TestForget(t *testing.T) {
 		h.must(h.st.Read(ctx, func(tx *store.Tx) error {
 			return tx.QueryRow("SELECT count(*) FROM " + table + " WHERE " + column + " LIKE '%/ankara%'").Scan(&n)
 		}))
-		if n != 0 {
-			t.Errorf("%d rows of %s stayed", n, table)
+		if n != kept {
+			t.Errorf("%d rows of %s stayed, want %d", n, table, kept)
 		}
 	}
 	if _, err := h.Step(ctx, other); err != nil {
 		t.Errorf("another stack's step: %v", err)
 	}
-	h.stack(ankara) // the same name may be born again
+	h.stack(ankara) // the same name may be born again, and its events lie beside those of the one before
+	again := h.step(ankara, "r-3", "plan.1", journal.StepPlan)
+	f = h.mustTake(ankara, again, "a3")
+	h.must(h.Ship(ctx, ankara, f, again, journal.Batch{Events: events(1, 2)}))
+	for id, want := range map[string]int{step: 3, again: 2} {
+		if got, err := h.Events(ctx, id, 0, 10); err != nil || len(got) != want {
+			t.Errorf("%d events of %s, want %d: %v", len(got), id, want, err)
+		}
+	}
 }
