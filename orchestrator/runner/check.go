@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -72,7 +73,7 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 		return res, stageRefusal(err)
 	}
 	outputPath := filepath.Join(filepath.Dir(dir), filepath.Base(dir)+".ndjson")
-	exit, err := runPlan(ctx, p, dir, outputPath)
+	exit, err := w.runPlan(ctx, p, dir, outputPath)
 	if err != nil {
 		return res, err
 	}
@@ -105,8 +106,8 @@ func readCheck(ctx context.Context, res *journal.Result, p *prepared, dir string
 	return nil
 }
 
-// runPlan runs the plan of a check to its end.
-func runPlan(ctx context.Context, p *prepared, dir, outputPath string) (exitRecord, error) {
+// runPlan runs the plan of a check to its end. Its plugin dies with this runner: nobody else would end it.
+func (w *worker) runPlan(ctx context.Context, p *prepared, dir, outputPath string) (exitRecord, error) {
 	out, err := os.OpenFile(outputPath, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return exitRecord{}, fmt.Errorf("check: %w", err)
@@ -116,6 +117,19 @@ func runPlan(ctx context.Context, p *prepared, dir, outputPath string) (exitReco
 	cmd.Dir, cmd.Env = dir, environment(dir, p.secrets)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if file := w.privatePlugin(p); file != "" {
+		runtime.LockOSThread() // the signal at a parent's death is bound to the thread that started the child
+		defer runtime.UnlockOSThread()
+		c := exec.Command(file)
+		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		plugin, err := startPlugin(c, cmd.Env, dir)
+		if err == nil {
+			defer plugin.end()
+			cmd.Env = append(cmd.Env, plugin.variable())
+		} else {
+			w.log.Warn("terraform starts the plugin itself", "error", err)
+		}
+	}
 	exit := exitRecord{}
 	var ended *exec.ExitError
 	if err := cmd.Run(); errors.As(err, &ended) {

@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
-// family is the processes of one attempt: the shim, terraform, and what shares terraform's process group. It is found by the spool's
-// records, so an adopter sees the same as the runner that started it.
+// family is the processes of one attempt: the shim, terraform, what shares terraform's process group, and the plugin that shares the
+// shim's. It is found by the spool's records, so an adopter sees the same as the runner that started it.
 type family struct {
 	spool spool
 	// lock is the path of the stack's lock, which everything of an attempt holds.
@@ -104,8 +105,9 @@ func (f family) interrupt() error {
 	return tf.signal(syscall.SIGINT)
 }
 
-// reap kills what is left of terraform's process group. The caller has proven terraform dead, or its time to stop over. A member must
-// share the shim's session and terraform's group and be no older than terraform, so that no other process of a reused number is met.
+// reap kills what is left of terraform's process group and, in the shim's, of the plugin. The caller has proven terraform dead, or its
+// time to stop over. A member must share the shim's session and one of the groups and be no older than their first, so that no other
+// process of a reused number is met.
 func (f family) reap() (killed int) {
 	shim, ok := f.shim()
 	if !ok {
@@ -122,12 +124,33 @@ func (f family) reap() (killed int) {
 	} else {
 		group = f.unrecorded(shim)
 	}
-	for _, m := range group {
-		if m.Group == group[0].Group && m.signal(syscall.SIGKILL) == nil {
+	for _, m := range append(group, f.plugins(shim)...) {
+		if (m.Group == shim.PID || m.Group == group[0].Group) && m.signal(syscall.SIGKILL) == nil {
 			killed++
 		}
 	}
 	return killed
+}
+
+// plugins lists the plugin that the shim started: a process of the shim's own group, not the shim, that holds the stack's lock.
+func (f family) plugins(shim shimRecord) []procStat {
+	if leader, err := readStat(shim.PID); err == nil && leader.Start != shim.Start {
+		return nil
+	}
+	var holding []procStat
+	var out []procStat
+	for _, m := range sessionMembers(shim.Session) {
+		if m.PID == shim.PID || m.Group != shim.PID || m.Start < shim.Start {
+			continue
+		}
+		if holding == nil {
+			holding = holders(f.lock)
+		}
+		if slices.ContainsFunc(holding, func(h procStat) bool { return h.process == m.process }) {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 // reapPoll is how often a lock that must become free is tried.

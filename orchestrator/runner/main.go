@@ -125,11 +125,16 @@ func mainStep(o options, log *slog.Logger) int {
 	return w.runStep(ctx, stepOptions{step: o.step, attempt: o.attempt, adopt: o.adopt})
 }
 
-// mainShim reads the shim's arguments: --spool DIR -- COMMAND...
+// mainShim reads the shim's arguments: --spool DIR [--plugin FILE] -- COMMAND...
 func mainShim(args []string, logs io.Writer) int {
-	if len(args) < 4 || args[0] != "--spool" || args[2] != "--" {
+	var spoolDir, plugin string
+	fs := flag.NewFlagSet("meridian-runner shim", flag.ContinueOnError)
+	fs.SetOutput(logs)
+	fs.StringVar(&spoolDir, "spool", "", "directory of the attempt")
+	fs.StringVar(&plugin, "plugin", "", "file of the plugin to start beside the command")
+	if err := fs.Parse(args); err != nil || spoolDir == "" || fs.NArg() == 0 {
 		fmt.Fprintln(logs, "meridian-runner: shim is started by step alone")
 		return terraform.ExitError
 	}
-	return runShim(args[1], args[3:])
+	return runShim(spoolDir, plugin, fs.Args())
 }

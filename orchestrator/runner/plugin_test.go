@@ -23,8 +23,11 @@ import (
 	"meridian/stacks/terraform/launch"
 )
 
-// servePlugin lets terraform start the test's binary as our plugin.
+// servePlugin lets terraform, or the shim, start the test's binary as our plugin.
 func servePlugin() int {
+	if code, over := misbehave(); over {
+		return code
+	}
 	err := providerserver.Serve(context.Background(), plugin.New(), providerserver.ServeOpts{Address: plugin.Address, ProtocolVersion: 6})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

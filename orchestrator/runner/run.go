@@ -67,7 +67,11 @@ func (r *run) start(p *prepared, stackLock *lock) error {
 	defer func() { _ = logFile.Close() }()
 	// The running binary itself, also when a newer one has taken its place on disk.
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args = append([]string{"meridian-runner", terraform.VerbShim, "--spool", r.spool.dir, "--", p.binary.Path}, args...)
+	cmd.Args = []string{"meridian-runner", terraform.VerbShim, "--spool", r.spool.dir}
+	if file := r.privatePlugin(p); file != "" {
+		cmd.Args = append(cmd.Args, "--plugin", file)
+	}
+	cmd.Args = append(append(cmd.Args, "--", p.binary.Path), args...)
 	cmd.Dir, cmd.Env = dir, environment(dir, p.secrets)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.ExtraFiles = []*os.File{stackLock.f}

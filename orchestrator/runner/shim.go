@@ -15,8 +15,8 @@ const shimLockFD = 3
 
 // runShim is terraform's parent: it starts the command in its working directory with its output appended to the spool, waits, and
 // writes down how it ended. It is small and knows no store: nothing but terraform's end ends it. It gets the whole environment of
-// terraform, and passes the stack's lock on.
-func runShim(spoolDir string, command []string) int {
+// terraform, and passes the stack's lock on. Where it is given a plugin, it starts that first and ends it last.
+func runShim(spoolDir, pluginFile string, command []string) int {
 	// Signals are caught and dropped, not ignored: an ignored signal would be ignored by terraform too.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
@@ -29,7 +29,7 @@ func runShim(spoolDir string, command []string) int {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 		return 1
 	}
-	if err := s.put(exitFile, superviseCommand(s, command), true); err != nil {
+	if err := s.put(exitFile, superviseCommand(s, pluginFile, command), true); err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 		return 1
 	}
@@ -37,7 +37,7 @@ func runShim(spoolDir string, command []string) int {
 }
 
 // superviseCommand runs the command to its end.
-func superviseCommand(s spool, command []string) exitRecord {
+func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 	failed := func(err error) exitRecord {
 		return exitRecord{Code: -1, Error: err.Error(), At: time.Now().UTC()}
 	}
@@ -45,10 +45,23 @@ func superviseCommand(s spool, command []string) exitRecord {
 	if err != nil {
 		return failed(err)
 	}
+	stackLock := os.NewFile(shimLockFD, "stack lock")
 	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.ExtraFiles = []*os.File{os.NewFile(shimLockFD, "stack lock")}
+	cmd.ExtraFiles = []*os.File{stackLock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if pluginFile != "" {
+		plugin, log := shimPlugin(s, pluginFile, stackLock)
+		if plugin != nil {
+			cmd.Env = append(os.Environ(), plugin.variable())
+			defer func() {
+				if plugin.died() {
+					_, _ = out.Write(dyingWords(log))
+				}
+				plugin.end()
+			}()
+		}
+	}
 	if err := cmd.Start(); err != nil {
 		return failed(err)
 	}
@@ -70,4 +83,22 @@ func superviseCommand(s spool, command []string) exitRecord {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 	}
 	return exit
+}
+
+// shimPlugin starts the plugin, whose own log goes to the returned file. Where it does not start, terraform starts its plugins itself,
+// and says what is wrong with them.
+func shimPlugin(s spool, file string, stackLock *os.File) (*plugin, *os.File) {
+	log, err := os.OpenFile(s.path(pluginLogFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "shim:", err)
+		return nil, nil
+	}
+	cmd := exec.Command(file)
+	cmd.Stderr = log
+	cmd.ExtraFiles = []*os.File{stackLock}
+	p, err := startPlugin(cmd, os.Environ(), "")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "shim:", err)
+	}
+	return p, log
 }

@@ -25,6 +25,7 @@ const (
 	outputFile    = "output.ndjson"  // terraform's stdout and stderr
 	snapshotFile  = "state.snapshot" // the newest valid state
 	shimLogFile   = "shim.log"
+	pluginLogFile = "plugin.log"
 )
 
 // attempt is what an adopter must know of an attempt. It holds no secret.
