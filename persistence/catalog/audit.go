@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"meridian/persistence/store"
@@ -33,7 +34,7 @@ func record(tx *store.Tx, a Audit) error {
 // Audits lists the audit of a database, newest first, of all its incarnations; limit 0 is all.
 func (c *Catalog) Audits(ctx context.Context, namespace, name string, limit int) (out []Audit, err error) {
 	if limit <= 0 {
-		limit = -1
+		limit = math.MaxInt32
 	}
 	err = c.st.Read(ctx, func(tx *store.Tx) error {
 		out = nil

@@ -13,8 +13,11 @@ import (
 	"meridian/persistence/catalog"
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
+	"meridian/persistence/store/storetest"
 	"meridian/stacks"
 )
+
+func TestOnPostgres(t *testing.T) { storetest.Again(t) }
 
 type house struct {
 	*catalog.Catalog
@@ -38,10 +41,7 @@ func newHouse(t *testing.T) *house {
 
 func (h *house) openStore() *store.Store {
 	h.t.Helper()
-	st, err := store.Open(h.t.Context(), h.dir)
-	h.must(err)
-	h.t.Cleanup(func() { _ = st.Close() })
-	return st
+	return storetest.Open(h.t, h.dir)
 }
 
 func (h *house) must(err error) {

@@ -41,7 +41,7 @@ func (c *Catalog) PutLink(ctx context.Context, l Link) error {
 		}
 		r, err := tx.Exec(`INSERT INTO links (incarnation, name, phase, run_number, lag_us, verified_at, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)
 			ON CONFLICT (incarnation, name) DO UPDATE SET phase = excluded.phase, run_number = excluded.run_number, lag_us = excluded.lag_us,
-			verified_at = excluded.verified_at, sealed = excluded.sealed WHERE run_number <= excluded.run_number`,
+			verified_at = excluded.verified_at, sealed = excluded.sealed WHERE links.run_number <= excluded.run_number`,
 			l.Incarnation, l.Name, l.Phase, l.RunNumber, l.Lag.Microseconds(), optionalMicros(l.VerifiedAt), sealed)
 		if err != nil {
 			return fmt.Errorf("link %s of %s: %w", l.Name, l.Incarnation, err)

@@ -283,7 +283,7 @@ func TestChangesAreFed(t *testing.T) {
 	h := newHouse(t)
 	ctx := t.Context()
 	r := h.submit(spec("orders", "15"), 0)
-	ch := h.st.Watch(ctx, 0)
+	ch := h.st.Watch(ctx)
 	h.plan(r.ID, "")
 	h.approve(r.ID)
 	seen := map[string]int{}

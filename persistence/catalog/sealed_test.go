@@ -12,6 +12,7 @@ import (
 	"meridian/persistence/catalog"
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
+	"meridian/persistence/store/storetest"
 	"meridian/stacks"
 )
 
@@ -69,6 +70,7 @@ func (h *house) fill(word func(string) string) (readBack func(c *catalog.Catalog
 }
 
 func TestNothingSealedLiesInClear(t *testing.T) {
+	storetest.SQLiteOnly(t)
 	h := newHouse(t)
 	words := map[string]string{}
 	h.fill(func(what string) string {
@@ -127,23 +129,8 @@ func TestRotationOpensEverythingAfterTheOldKeyIsGone(t *testing.T) {
 
 func (h *house) everySealedTableIsFilled() {
 	h.t.Helper()
-	var tables []string
-	h.must(h.st.Read(h.t.Context(), func(tx *store.Tx) error {
-		tables = nil
-		rows, err := tx.Query("SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = ?", store.SealedColumn)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var name string
-			if err := rows.Scan(&name); err != nil {
-				return err
-			}
-			tables = append(tables, name)
-		}
-		return rows.Err()
-	}))
+	tables, err := h.st.SealedTables(h.t.Context())
+	h.must(err)
 	for _, name := range tables {
 		if slices.Contains(journalTables, name) {
 			continue

@@ -9,6 +9,7 @@ import (
 	"meridian/persistence/journal"
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
+	"meridian/persistence/store/storetest"
 	"meridian/stacks"
 )
 
@@ -18,6 +19,8 @@ var (
 	ankara   = stacks.StackID{Namespace: "default", Name: "orders", Incarnation: "abcdefgh", Region: "ankara"}
 	istanbul = stacks.StackID{Namespace: "default", Name: "orders", Incarnation: "abcdefgh", Region: "istanbul"}
 )
+
+func TestOnPostgres(t *testing.T) { storetest.Again(t) }
 
 type house struct {
 	*journal.Journal
@@ -41,10 +44,7 @@ func newHouse(t *testing.T) *house {
 
 func (h *house) openStore() *store.Store {
 	h.t.Helper()
-	st, err := store.Open(h.t.Context(), h.dir)
-	h.must(err)
-	h.t.Cleanup(func() { _ = st.Close() })
-	return st
+	return storetest.Open(h.t, h.dir)
 }
 
 func (h *house) must(err error) {

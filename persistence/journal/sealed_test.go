@@ -14,6 +14,7 @@ import (
 	"meridian/persistence/journal"
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
+	"meridian/persistence/store/storetest"
 	"meridian/stacks"
 )
 
@@ -60,6 +61,7 @@ func (h *house) fill(word func(string) string) (readBack func(j *journal.Journal
 }
 
 func TestNothingOfAStackLiesInClear(t *testing.T) {
+	storetest.SQLiteOnly(t)
 	for name, padding := range map[string]string{"small": "", "large enough to be packed": strings.Repeat("padding ", 500)} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)

@@ -18,9 +18,9 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the file to the newest version. Where there is nothing to do it costs two look-ups: the runner opens the store
+// migrateFile brings the file to the newest version. Where there is nothing to do it costs two look-ups: the runner opens the store
 // for every step.
-func (s *Store) migrate(ctx context.Context) error {
+func (s *Store) migrateFile(ctx context.Context) error {
 	newest, err := newestMigration()
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		return err
 	}
 	// The journal mode stays in the file; changing it needs the file alone, hence the lock and the retry.
-	if err := retryBusy(ctx, func() error {
+	if err := s.retry(ctx, func() error {
 		_, err := s.db.ExecContext(ctx, "PRAGMA journal_mode=WAL")
 		return err
 	}); err != nil {
@@ -51,7 +51,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
-	if err := retryBusy(ctx, func() error {
+	if err := s.retry(ctx, func() error {
 		_, err := p.Up(ctx)
 		return err
 	}); err != nil {
@@ -60,12 +60,12 @@ func (s *Store) migrate(ctx context.Context) error {
 	return nil
 }
 
-// upToDate reports whether the file is of this version; ErrNewer where it is of a newer one.
+// upToDate reports whether the store is of this version; ErrNewer where it is of a newer one.
 func (s *Store) upToDate(ctx context.Context, newest int64) (bool, error) {
 	var version int64
-	err := retryBusy(ctx, func() error {
+	err := s.retry(ctx, func() error {
 		var tables int
-		if err := s.db.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema WHERE name = 'goose_db_version'").Scan(&tables); err != nil {
+		if err := s.db.QueryRowContext(ctx, s.hasVersions()).Scan(&tables); err != nil {
 			return fmt.Errorf("read the version: %w", err)
 		}
 		if tables == 0 {
@@ -81,7 +81,7 @@ func (s *Store) upToDate(ctx context.Context, newest int64) (bool, error) {
 		return false, err
 	}
 	if version > newest {
-		return false, fmt.Errorf("%w: the file has version %d, this one knows %d (run the newer meridian, or put the backup from before its first start back)", ErrNewer, version, newest)
+		return false, fmt.Errorf("%w: the store has version %d, this meridian knows %d (run the newer meridian, or put the backup from before its first start back)", ErrNewer, version, newest)
 	}
 	return version == newest, nil
 }

@@ -10,6 +10,15 @@ import (
 // SealedColumn is the name of every column that holds what the keyring sealed. The store does not know what is in it, only where it is.
 const SealedColumn = "sealed"
 
+// SealedTables lists the tables that have a column of sealed values, by name.
+func (s *Store) SealedTables(ctx context.Context) (out []string, err error) {
+	err = s.Read(ctx, func(tx *Tx) error {
+		out, err = sealedTables(tx)
+		return err
+	})
+	return out, err
+}
+
 // Sealed reports whether any sealed data exists.
 func (s *Store) Sealed(ctx context.Context) (found bool, err error) {
 	err = s.Read(ctx, func(tx *Tx) error {
@@ -152,7 +161,7 @@ func (s *Store) sealedKeys(ctx context.Context, table string, key []string, pref
 
 // sealedTables lists the tables with a sealed column.
 func sealedTables(tx *Tx) ([]string, error) {
-	rows, err := tx.Query("SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = ? ORDER BY m.name", SealedColumn)
+	rows, err := tx.Query(tx.sealedTables(), SealedColumn)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func TestRewriteLeavesARowThatChangedMeanwhile(t *testing.T) {
 	s := open(t, t.TempDir())
 	set := func(v string) error {
 		return s.Write(ctx, func(tx *store.Tx) error {
-			_, err := tx.Exec("INSERT INTO secrets (incarnation, name, created_at, sealed) VALUES ('i', 'n', 0, ?) ON CONFLICT DO UPDATE SET sealed = excluded.sealed", []byte(v))
+			_, err := tx.Exec("INSERT INTO secrets (incarnation, name, created_at, sealed) VALUES ('i', 'n', 0, ?) ON CONFLICT (incarnation, name) DO UPDATE SET sealed = excluded.sealed", []byte(v))
 			return err
 		})
 	}

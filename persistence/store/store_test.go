@@ -12,20 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"meridian/persistence/store"
+	"meridian/persistence/store/storetest"
 )
+
+func TestOnPostgres(t *testing.T) { storetest.Again(t) }
 
 func open(t *testing.T, dir string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
+	return storetest.Open(t, dir)
 }
 
 func notify(t *testing.T, s *store.Store, topic, key string) {
@@ -83,7 +77,7 @@ func TestWritersWaitForEachOther(t *testing.T) {
 			for range 25 {
 				err := s.Write(t.Context(), func(tx *store.Tx) error {
 					var n int
-					if err := tx.QueryRow("SELECT coalesce((SELECT value FROM meta WHERE key = 'n'), 0)").Scan(&n); err != nil {
+					if err := tx.QueryRow("SELECT coalesce((SELECT value FROM meta WHERE key = 'n'), '0')").Scan(&n); err != nil {
 						return err
 					}
 					_, err := tx.Exec("INSERT INTO meta (key, value) VALUES ('n', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", fmt.Sprint(n+1))
@@ -106,6 +100,7 @@ func TestWritersWaitForEachOther(t *testing.T) {
 }
 
 func TestBusyWriterGivesUpWithItsContext(t *testing.T) {
+	storetest.SQLiteOnly(t)
 	dir := t.TempDir()
 	a, b := open(t, dir), open(t, dir)
 	release := hold(t, a)

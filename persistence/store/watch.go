@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -23,59 +22,55 @@ type Change struct {
 	Topic, Key string
 }
 
-// Notify appends a change of a topic ("run", "database", "head", "step") and its key to the change feed, within the transaction.
-func (tx *Tx) Notify(topic, key string) error {
-	r, err := tx.Exec("INSERT INTO changes (topic, key, at) VALUES (?, ?, ?)", topic, key, time.Now().UnixMicro())
-	if err != nil {
-		return fmt.Errorf("notify: %w", err)
-	}
-	tx.notified = true
-	seq, err := r.LastInsertId()
-	if err != nil || seq%pruneEvery != 0 {
-		return err
-	}
-	if _, err := tx.Exec("DELETE FROM changes WHERE seq <= ?", seq-keepChanges); err != nil {
-		return fmt.Errorf("prune the change feed: %w", err)
-	}
-	return nil
+// cursor is a place in the change feed.
+type cursor interface {
+	// start puts it at the end of what is committed.
+	start(tx *Tx) error
+	// next reads the changes that were committed since; they are read again until took says that they were sent.
+	next(tx *Tx) ([]Change, error)
+	took(changes []Change)
 }
 
-// Watch sends changes with a higher sequence than after (0: from now) until ctx ends, from any process; the channel is closed then.
-// Only the newest few thousand changes are kept: a watcher that was away for longer reads what it needs from the rows.
-func (s *Store) Watch(ctx context.Context, after int64) <-chan Change {
+// Watch sends what is committed from now on, by any process, until ctx ends; the channel is closed then. Only the newest few thousand
+// changes are kept: a watcher that does not read for longer misses some, and reads what it needs from the rows. Where the store cannot
+// be reached at once, the feed begins when it can.
+func (s *Store) Watch(ctx context.Context) <-chan Change {
 	out := make(chan Change)
 	w, ok := s.feed.join()
 	if !ok {
 		close(out)
 		return out
 	}
-	// "From now" is settled before Watch returns: a change committed after it is seen.
-	if after == 0 {
-		if seq, err := s.lastChange(ctx); err == nil {
-			after = seq
-		}
-	}
+	at := s.newCursor()
+	started := s.Read(ctx, at.start) == nil // "from now" is settled before Watch returns: a change committed after it is seen
 	go func() {
 		defer close(out)
 		defer s.feed.leave(w)
 		for {
-			changes, err := s.changesAfter(ctx, after)
+			var changes []Change
+			err := s.Read(ctx, func(tx *Tx) (err error) {
+				if !started {
+					return at.start(tx)
+				}
+				changes, err = at.next(tx)
+				return err
+			})
 			if err != nil && ctx.Err() != nil {
 				return
 			}
-			for _, c := range changes {
-				select {
-				case out <- c:
-					after = c.Seq
-				case <-ctx.Done():
-					return
-				case <-s.closing:
-					return
+			if err == nil && started {
+				for _, c := range changes {
+					select {
+					case out <- c:
+					case <-ctx.Done():
+						return
+					case <-s.closing:
+						return
+					}
 				}
+				at.took(changes)
 			}
-			if len(changes) == changesPage {
-				continue
-			}
+			started = started || err == nil
 			select {
 			case <-w:
 			case <-ctx.Done():
@@ -88,35 +83,6 @@ func (s *Store) Watch(ctx context.Context, after int64) <-chan Change {
 	return out
 }
 
-func (s *Store) lastChange(ctx context.Context) (seq int64, err error) {
-	err = s.Read(ctx, func(tx *Tx) error {
-		return tx.QueryRow("SELECT coalesce(max(seq), 0) FROM changes").Scan(&seq)
-	})
-	return seq, err
-}
-
-const changesPage = 500
-
-func (s *Store) changesAfter(ctx context.Context, after int64) (out []Change, err error) {
-	err = s.Read(ctx, func(tx *Tx) error {
-		out = out[:0]
-		rows, err := tx.Query("SELECT seq, topic, key FROM changes WHERE seq > ? ORDER BY seq LIMIT ?", after, changesPage)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var c Change
-			if err := rows.Scan(&c.Seq, &c.Topic, &c.Key); err != nil {
-				return err
-			}
-			out = append(out, c)
-		}
-		return rows.Err()
-	})
-	return out, err
-}
-
 // feed wakes the watchers of one store: at once for a commit of this process, by one shared poll for those of others.
 type feed struct {
 	s        *Store
@@ -124,7 +90,20 @@ type feed struct {
 	mu       sync.Mutex
 	watchers map[chan struct{}]struct{}
 	polling  bool
+	// announce wakes the goroutine that tells other processes of a commit; nil where they see it by themselves.
+	announce chan struct{}
 	wg       sync.WaitGroup
+}
+
+// committed tells the watchers of a commit of this process.
+func (f *feed) committed() {
+	f.nudge()
+	if f.announce != nil {
+		select {
+		case f.announce <- struct{}{}:
+		default: // one that is not sent yet speaks for this commit too
+		}
+	}
 }
 
 func (f *feed) init(s *Store) { f.s, f.every, f.watchers = s, pollEvery, map[chan struct{}]struct{}{} }
@@ -144,7 +123,10 @@ func (f *feed) join() (chan struct{}, bool) {
 	if !f.polling {
 		f.polling = true
 		f.wg.Add(1)
-		go f.poll()
+		go func() {
+			defer f.wg.Done()
+			f.s.listen(f)
+		}()
 	}
 	return w, true
 }
@@ -176,7 +158,6 @@ func (f *feed) nudge() {
 
 // poll asks for PRAGMA data_version, which moves when another connection commits; it ends when nobody watches.
 func (f *feed) poll() {
-	defer f.wg.Done()
 	tick := time.NewTicker(f.every)
 	defer tick.Stop()
 	var conn *sql.Conn

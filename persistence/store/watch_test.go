@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ func TestWatchSeesThisProcessAtOnce(t *testing.T) {
 	s := open(t, t.TempDir())
 	s.PollEvery(time.Hour) // so that nothing but the commit itself can wake the watcher
 	notify(t, s, "run", "before")
-	ch := s.Watch(t.Context(), 0)
+	ch := s.Watch(t.Context())
 	for i := range 10 {
 		notify(t, s, "run", fmt.Sprint(i))
 		if c := next(t, ch); c.Topic != "run" || c.Key != fmt.Sprint(i) {
@@ -41,7 +40,7 @@ func TestWatchSeesThisProcessAtOnce(t *testing.T) {
 func TestWatchSeesOtherProcesses(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
-	ch := s.Watch(t.Context(), 0)
+	ch := s.Watch(t.Context())
 	c := startChild(t, dir)
 	for i := range childWrites {
 		if got := next(t, ch); got.Topic != "child" || !strings.HasSuffix(got.Key, fmt.Sprintf("-%d", i)) {
@@ -50,21 +49,6 @@ func TestWatchSeesOtherProcesses(t *testing.T) {
 	}
 	if err := c.Wait(); err != nil {
 		t.Fatal(err)
-	}
-}
-
-func TestWatchFromAPosition(t *testing.T) {
-	s := open(t, t.TempDir())
-	for i := range 3 {
-		notify(t, s, "run", fmt.Sprint(i))
-	}
-	var got []string
-	ch := s.Watch(t.Context(), 1)
-	for range 2 {
-		got = append(got, next(t, ch).Key)
-	}
-	if !slices.Equal(got, []string{"1", "2"}) {
-		t.Fatalf("changes after the first: %q", got)
 	}
 }
 
@@ -77,7 +61,7 @@ func TestWatchEnds(t *testing.T) {
 			s := open(t, t.TempDir())
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
-			ch := s.Watch(ctx, 0)
+			ch := s.Watch(ctx)
 			notify(t, s, "run", "nobody reads this") // a watcher that is stuck in a send ends too
 			if err := end(cancel, s); err != nil {
 				t.Fatal(err)
@@ -99,7 +83,7 @@ func TestWatchEnds(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := <-s.Watch(t.Context(), 0); ok {
+	if _, ok := <-s.Watch(t.Context()); ok {
 		t.Fatal("a closed store feeds changes")
 	}
 }

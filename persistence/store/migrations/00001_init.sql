@@ -15,6 +15,9 @@ CREATE TABLE changes (
     key   TEXT    NOT NULL,
     at    INTEGER NOT NULL
 ) STRICT;
+-- Transactions of PostgreSQL commit in any order, so a reader of the feed goes by the transaction, not by the sequence.
+-- postgres: ALTER TABLE changes ADD COLUMN xid BIGINT NOT NULL DEFAULT (pg_current_xact_id()::text::bigint);
+-- postgres: CREATE INDEX changes_xid ON changes (xid);
 
 -- The catalog.
 

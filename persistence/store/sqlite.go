@@ -24,8 +24,8 @@ const maxReaders = 8
 // process that has the store open must never open and close that one. Too late is no harm: then the default stays.
 var lockFiles = sync.OnceFunc(func() { _, _ = sqlite.OFDLocking(true) })
 
-// Open opens the store under dir and migrates it. It refuses a file of a newer version, an unreadable or a corrupt one with an error that says what to do.
-func Open(ctx context.Context, dir string) (*Store, error) {
+// openSQLite opens the file under dir and migrates it.
+func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("store directory: %w", err)
@@ -35,7 +35,7 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		return nil, explain(path, err)
 	}
 	lockFiles()
-	s := &Store{path: path, closing: make(chan struct{})}
+	s := &Store{dialect: sqliteDialect{}, path: path, closing: make(chan struct{})}
 	if s.db, err = pool(path, 1, "_txlock=immediate"); err != nil {
 		return nil, explain(path, err)
 	}
@@ -44,11 +44,76 @@ func Open(ctx context.Context, dir string) (*Store, error) {
 		return nil, explain(path, err)
 	}
 	s.feed.init(s)
-	if err := s.migrate(ctx); err != nil {
+	if err := s.migrateFile(ctx); err != nil {
 		_ = s.Close()
 		return nil, explain(path, err)
 	}
 	return s, nil
+}
+
+// sqliteDialect is what SQLite does differently.
+type sqliteDialect struct{}
+
+func (sqliteDialect) read() *sql.TxOptions  { return &sql.TxOptions{ReadOnly: true} }
+func (sqliteDialect) write() *sql.TxOptions { return nil }
+
+// within lets a query of a local file end by itself: to watch a context costs more than most queries.
+func (sqliteDialect) within(context.Context) context.Context { return context.Background() }
+
+func (sqliteDialect) rebind(query string) string { return query }
+
+func (sqliteDialect) arg(v any) (any, error) { return v, nil }
+
+// trouble never gives up on a busy file before the context ends: who is in the way works for milliseconds.
+func (sqliteDialect) trouble(err error) trouble {
+	if isBusy(err) {
+		return troubleBusy
+	}
+	return troubleFinal
+}
+
+// commit has two outcomes: the file is this machine's.
+func (sqliteDialect) commit(_ context.Context, _ *Store, tx *Tx) error { return tx.tx.Commit() }
+
+func (sqliteDialect) sealedTables() string {
+	return "SELECT m.name FROM sqlite_schema m JOIN pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = ? ORDER BY m.name"
+}
+
+func (sqliteDialect) hasVersions() string {
+	return "SELECT count(*) FROM sqlite_schema WHERE name = 'goose_db_version'"
+}
+
+func (sqliteDialect) newCursor() cursor { return &sqliteCursor{} }
+
+func (sqliteDialect) listen(f *feed) { f.poll() }
+
+// sqliteCursor is a place in the feed. Writers of SQLite take turns, so a lower sequence is never committed after a higher one.
+type sqliteCursor struct{ after int64 }
+
+func (c *sqliteCursor) start(tx *Tx) error {
+	return tx.QueryRow("SELECT coalesce(max(seq), 0) FROM changes").Scan(&c.after)
+}
+
+func (c *sqliteCursor) next(tx *Tx) (out []Change, err error) {
+	rows, err := tx.Query("SELECT seq, topic, key FROM changes WHERE seq > ? ORDER BY seq", c.after)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var change Change
+		if err := rows.Scan(&change.Seq, &change.Topic, &change.Key); err != nil {
+			return nil, err
+		}
+		out = append(out, change)
+	}
+	return out, rows.Err()
+}
+
+func (c *sqliteCursor) took(changes []Change) {
+	if n := len(changes); n > 0 {
+		c.after = changes[n-1].Seq
+	}
 }
 
 // create makes the directory and an empty file that only its owner may read. The file is made aside and linked, so that no
@@ -108,4 +173,31 @@ func explain(path string, err error) error {
 		return fmt.Errorf("store %s: %w (check that this user owns the directory and the file): %w", path, ErrUnreadable, err)
 	}
 	return fmt.Errorf("store %s: %w", path, err)
+}
+
+// code is SQLite's primary result code in err, or 0.
+func code(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// isBusy reports whether another connection was in the way; SQLITE_PROTOCOL is a lost race for the lock of the write-ahead log.
+func isBusy(err error) bool {
+	switch code(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL:
+		return true
+	}
+	return false
+}
+
+// isSQLiteConflict reports whether err is a broken unique or primary key.
+func isSQLiteConflict(err error) bool {
+	var e *sqlite.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY
 }

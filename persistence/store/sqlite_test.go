@@ -12,9 +12,11 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"meridian/persistence/store"
+	"meridian/persistence/store/storetest"
 )
 
 func TestOpenSetsWhatTheDesignPromises(t *testing.T) {
+	storetest.SQLiteOnly(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	s := open(t, dir)
 	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "busy_timeout": "0"} {
@@ -45,6 +47,7 @@ func TestOpenSetsWhatTheDesignPromises(t *testing.T) {
 }
 
 func TestOpenRefuses(t *testing.T) {
+	storetest.SQLiteOnly(t)
 	if os.Getuid() == 0 {
 		t.Log("root may read everything: the case of permissions is left out")
 	}
@@ -141,6 +144,7 @@ func write(t *testing.T, dir, text string) {
 }
 
 func TestFileOpenToOthersIsClosedToThem(t *testing.T) {
+	storetest.SQLiteOnly(t)
 	dir := t.TempDir()
 	if err := open(t, dir).Close(); err != nil {
 		t.Fatal(err)
@@ -163,9 +167,10 @@ func TestFirstOpenByManyAtOnce(t *testing.T) {
 		children = append(children, startChild(t, dir))
 	}
 	var g errgroup.Group
+	where := storetest.Where(t, dir)
 	for range 4 {
 		g.Go(func() error {
-			s, err := store.Open(t.Context(), dir)
+			s, err := store.Open(t.Context(), where)
 			if err != nil {
 				return err
 			}
