@@ -12,6 +12,8 @@ import (
 type serveOptions struct {
 	// Data is the data directory, absolute.
 	Data string
+	// Store is where the store is: Data, or a URL that may hold a password.
+	Store string
 	// URL is the server's own address, like http://127.0.0.1:7480.
 	URL string
 	// UI starts Temporal's Web UI.

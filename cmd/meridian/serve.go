@@ -45,7 +45,7 @@ func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *bac
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(ctx, o.Data)
+	st, err := store.Open(ctx, o.Store)
 	if err != nil {
 		return nil, err
 	}
@@ -73,6 +73,9 @@ func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *bac
 	)
 	if o.Terraform != "" {
 		env = append(env, terraform.EnvTerraform+"="+o.Terraform)
+	}
+	if o.Store != o.Data {
+		env = append(env, store.Env+"="+o.Store)
 	}
 	starting, startCtx := errgroup.WithContext(ctx)
 	starting.Go(func() (err error) {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/orchestrator/api"
+	"meridian/persistence/store"
 )
 
 // defaultListen is where a server listens unless told otherwise.
@@ -23,6 +24,7 @@ type serverFlags struct {
 	anyPort   bool // where listen is taken, any free port is as good
 	ui        bool
 	hosts     []string
+	store     string
 	terraform string
 	logLevel  string
 	logFormat string
@@ -60,6 +62,7 @@ func (f *serverFlags) register(c *cobra.Command) {
 	c.Flags().StringVar(&f.listen, "listen", defaultListen, "loopback address to listen on; port 0 takes a free one")
 	c.Flags().BoolVar(&f.ui, "ui", true, "serve Temporal's Web UI")
 	c.Flags().StringSliceVar(&f.hosts, "allow-host", nil, "accept requests for this host name too (behind a proxy of yours)")
+	c.Flags().StringVar(&f.store, "store", "", "postgres://USER@HOST/DATABASE, or file:PATH of a file that holds it (MERIDIAN_STORE; SQLite in the data directory unless said)")
 	c.Flags().StringVar(&f.terraform, "terraform", "", "terraform (or OpenTofu) binary to use (MERIDIAN_TERRAFORM; found in PATH unless said)")
 	c.Flags().StringVar(&f.logLevel, "log-level", "info", "log level: debug, info, warn or error")
 	c.Flags().StringVar(&f.logFormat, "log-format", "text", "log format: text or json")
@@ -109,8 +112,12 @@ func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logg
 	if f.terraform == "" {
 		f.terraform = os.Getenv("MERIDIAN_TERRAFORM")
 	}
+	where, err := store.Where(f.store, dir)
+	if err != nil {
+		return err
+	}
 	b, err := openBackend(ctx, serveOptions{
-		Data: dir, URL: url, UI: f.ui, Terraform: f.terraform, Authorized: api.Bearer(token),
+		Data: dir, Store: where, URL: url, UI: f.ui, Terraform: f.terraform, Authorized: api.Bearer(token),
 	}, logger)
 	if err != nil {
 		return err

@@ -48,7 +48,7 @@ func (s *site) look() *meridian {
 			s.t.Fatalf("%s: %v", what, err)
 		}
 	}
-	m.store, err = store.Open(ctx, s.data)
+	m.store, err = store.Open(ctx, s.where())
 	must("store")
 	s.t.Cleanup(func() { _ = m.store.Close() })
 	sealed, err := m.store.Sealed(ctx)
@@ -96,6 +96,9 @@ func (s *site) serve(change ...func(*exec.Cmd)) *server {
 	s.t.Helper()
 	srv := &server{site: s, ended: make(chan struct{}), log: filepath.Join(s.aside(), fmt.Sprintf("server-%d.log", time.Now().UnixNano()))}
 	srv.cmd = command("server", "--data", s.data, "--listen", "127.0.0.1:0", "--ui=false", "--log-level", "debug")
+	if s.db != "" {
+		srv.cmd.Env = append(srv.cmd.Env, store.Env+"="+s.db)
+	}
 	for _, f := range change {
 		f(srv.cmd)
 	}

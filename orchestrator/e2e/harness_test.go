@@ -43,6 +43,15 @@ const patience = 2 * time.Minute
 type site struct {
 	t    testing.TB
 	data string
+	db   string // URL of the store where it is not SQLite in data
+}
+
+// where is the site's store.
+func (s *site) where() string {
+	if s.db != "" {
+		return s.db
+	}
+	return s.data
 }
 
 // newSite makes a data directory that PostgreSQL's user can reach, and leaves no server behind.
@@ -166,7 +175,7 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 			s.t.Fatalf("%s: %v", what, err)
 		}
 	}
-	m.store, err = store.Open(ctx, s.data)
+	m.store, err = store.Open(ctx, s.where())
 	must("store")
 	sealed, err := m.store.Sealed(ctx)
 	must("sealed")

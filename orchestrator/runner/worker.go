@@ -56,7 +56,11 @@ func openWorker(ctx context.Context, site terraform.Site, log *slog.Logger) (*wo
 	if w.siteID, err = ensureSiteID(site.Root); err != nil {
 		return nil, err
 	}
-	if w.store, err = store.Open(ctx, site.Root); err != nil {
+	where, err := store.Where("", site.Root)
+	if err != nil {
+		return nil, err
+	}
+	if w.store, err = store.Open(ctx, where); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	source := keyring.Source{Dir: site.Root}

@@ -114,8 +114,25 @@ func Open(t testing.TB, dir string) *store.Store {
 // password is that of the server's administrator, who answers on a loopback address for the time of a test.
 const password = "a-password-of-tests"
 
-// Postgres starts a server that ends with the test, and returns the URL of a database in it. It promises no durability.
+// Server is a PostgreSQL for the time of a test. It promises no durability.
+type Server struct {
+	// URL is that of a database in it, with the password.
+	URL  string
+	t    testing.TB
+	spec server.Spec
+}
+
+// Password is what no log, error or argument may show.
+const Password = password
+
+// Postgres starts a server that ends with the test, and returns the URL of a database in it.
 func Postgres(t testing.TB) string {
+	t.Helper()
+	return Start(t).URL
+}
+
+// Start starts a server that ends with the test.
+func Start(t testing.TB) *Server {
 	t.Helper()
 	found, err := server.Find(t.Context())
 	if err != nil || len(found) == 0 {
@@ -137,23 +154,38 @@ func Postgres(t testing.TB) string {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	spec := server.Spec{
+	s := &Server{t: t, spec: server.Spec{
 		Home: filepath.Join(dir, "server"), Name: "storetest", Owner: filepath.Base(dir), Address: "127.0.0.1", Port: port,
 		EngineVersion: found[0].Version, Settings: map[string]string{"fsync": "off", "max_connections": "200", "shared_buffers": "32MB"},
-	}
-	t.Cleanup(func() {
-		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
-		defer stop()
-		if err := server.Destroy(ctx, spec.Home, spec.Owner); err != nil {
-			t.Error(err)
-		}
-	})
-	if _, err := server.Ensure(t.Context(), spec, password); err != nil {
-		t.Fatal(err)
-	}
+	}}
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(server.AdminUser, password), Path: "/postgres",
 		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), RawQuery: "sslmode=disable",
 	}
-	return u.String()
+	s.URL = u.String()
+	t.Cleanup(func() {
+		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
+		defer stop()
+		if err := server.Destroy(ctx, s.spec.Home, s.spec.Owner); err != nil {
+			t.Error(err)
+		}
+	})
+	s.Up()
+	return s
+}
+
+// Up starts the server where it is down.
+func (s *Server) Up() {
+	s.t.Helper()
+	if _, err := server.Ensure(s.t.Context(), s.spec, password); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// Down stops the server; its data stay.
+func (s *Server) Down() {
+	s.t.Helper()
+	if err := server.Stop(s.t.Context(), s.spec.Home, s.spec.Owner); err != nil {
+		s.t.Fatal(err)
+	}
 }

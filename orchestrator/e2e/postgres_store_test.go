@@ -1,0 +1,86 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"meridian/orchestrator"
+	"meridian/persistence/store"
+	"meridian/persistence/store/storetest"
+	"meridian/stacks"
+)
+
+// TestStoreInPostgres is the main job with the rows in PostgreSQL: the server is killed in the middle of an apply, and the store goes
+// away for a while in the middle of another. Nothing is lost, and the password is nowhere in clear.
+func TestStoreInPostgres(t *testing.T) {
+	t.Parallel()
+	ledgerFile()
+	s := newSite(t)
+	db := storetest.Start(t)
+	s.db = db.URL
+	srv := s.serve(slowly)
+	if _, err := os.Stat(filepath.Join(s.data, store.FileName)); err == nil {
+		t.Error("there is a store in the data directory too")
+	}
+	m := s.look()
+	ctx := t.Context()
+	res, err := srv.Submit(ctx, orchestrator.SubmitRequest{Documents: []orchestrator.Document{{File: "spec.yaml", Text: orders("orders")}}, Yes: true, Actor: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := res.Runs[0]
+	s.eventually("the run applies", func() error {
+		r, err := m.catalog.Run(ctx, run.ID)
+		if err == nil && r.Phase != stacks.PhaseApplying {
+			err = errNotYet
+		}
+		return err
+	})
+	wantNoPassword(t, s)
+	srv.kill()
+	srv = s.serve(slowly)
+	db.Down()
+	away := time.NewTimer(4 * time.Second) // longer than two tries of a runner, shorter than its patience
+	<-away.C
+	wantNoPassword(t, s)
+	db.Up()
+	if v := srv.wantDone(run.ID); len(v.Links) != 1 || v.Links[0].Phase != "verified" {
+		t.Errorf("links = %+v, want one that is verified", v.Links)
+	}
+	m.atRest()
+	s.wantOps(map[string]string{"ankara": made, "istanbul": made})
+	m.wantFences(2) // one plan, one apply
+	log, err := os.ReadFile(srv.log)
+	if err != nil || bytes.Contains(log, []byte(storetest.Password)) {
+		t.Errorf("the store's password is in the server's log (%v)", err)
+	}
+}
+
+// wantNoPassword looks for the store's password in the arguments of every process and in the site's logs.
+func wantNoPassword(t *testing.T, s *site) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{s.data, s.aside()} {
+		err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() && (filepath.Ext(path) == ".log" || filepath.Ext(path) == ".json") {
+				files = append(files, path)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range files {
+		if text, err := os.ReadFile(f); err == nil && bytes.Contains(text, []byte(storetest.Password)) {
+			t.Errorf("the store's password is in %s", strconv.Quote(f))
+		}
+	}
+}
