@@ -24,7 +24,9 @@ type Timing struct {
 	LightTimeout time.Duration
 	// LinkTimeout bounds one attempt of a link step: the schema copy and the initial copy's wait are cut into attempts.
 	LinkTimeout time.Duration
-	// WorkflowTaskTimeout is short, so that a kill costs seconds.
+	// WorkflowTaskTimeout is how long the server waits for a worker that took a workflow task: after a kill each run that had one stands
+	// still for it. 5 s is what Temporal's sticky queue of the dead worker costs anyway, and many times what a task takes on a busy machine;
+	// local activities that take longer extend it.
 	WorkflowTaskTimeout time.Duration
 	// StopGrace is how long a terraform that was told to stop (SIGINT) has before SIGKILL.
 	StopGrace time.Duration
@@ -36,7 +38,7 @@ func DefaultTiming() Timing {
 		ShipEvery: 150 * time.Millisecond, SnapshotDebounce: 50 * time.Millisecond, BeatEvery: 5 * time.Second,
 		AttachPoll: 50 * time.Millisecond, Heartbeat: 10 * time.Second,
 		ReadyEvery: time.Second, ReadyMaxEvery: 15 * time.Second, ReconcileEvery: 10 * time.Second,
-		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, WorkflowTaskTimeout: 10 * time.Second,
+		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, WorkflowTaskTimeout: 5 * time.Second,
 		StopGrace: 60 * time.Second,
 	}
 }

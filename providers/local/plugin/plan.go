@@ -70,6 +70,18 @@ func (postgres) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, 
 		resp.Diagnostics.AddAttributeError(path.Root("engine_version"), "A server does not change its major version in place",
 			fmt.Sprintf("It runs PostgreSQL %d, and %d is asked for. Make a new database of that version and copy the data.", have, want))
 	}
+	if plan.Version.IsUnknown() && !resp.Diagnostics.HasError() {
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("version"), versionAfter(ctx, plan, state))...)
+	}
+}
+
+// versionAfter is the version after an update: that of now, unless the programs that the update may start are others.
+func versionAfter(ctx context.Context, plan, state model) types.String {
+	next, err := plan.spec().WouldRun(ctx)
+	if err != nil || next != state.Version.ValueString() {
+		return types.StringUnknown()
+	}
+	return state.Version
 }
 
 const placeTaken = "The server's place is taken: an apply will fail"

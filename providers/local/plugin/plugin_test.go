@@ -31,6 +31,9 @@ func TestLifeOfAServer(t *testing.T) {
 	s.vars.Settings["work_mem"] = "16384kB"
 	s.write()
 	s.wantChange("work_mem", "16384kB")
+	if _, out := s.plan(); strings.Contains(out, "known after apply") {
+		t.Errorf("a setting changes what nobody knows yet:\n%s", out)
+	}
 	s.apply()
 	s.wantClean()
 	if now := s.wantState(server.StateRunning); now.PID != first.PID {

@@ -87,7 +87,9 @@ func ensure(ctx context.Context, plan *model, password server.Password) (stamp s
 	plan.AdminUser = types.StringValue(server.AdminUser)
 	plan.Status = types.StringValue(string(server.StateRunning))
 	plan.SystemIdentifier = types.StringValue(info.SystemIdentifier)
-	plan.Version = types.StringValue(info.Version)
+	if plan.Version.IsUnknown() { // else other programs were installed since the plan, and the next look says so
+		plan.Version = types.StringValue(info.Version)
+	}
 	return info.PasswordStamp, nil
 }
 

@@ -151,6 +151,17 @@ func (s Spec) binaries(ctx context.Context, m marker) (Binaries, error) {
 	return Resolve(found, s.EngineVersion)
 }
 
+// WouldRun is the exact version that Ensure would run the server with, if it started it now.
+func (s Spec) WouldRun(ctx context.Context) (string, error) {
+	s.Home = filepath.Clean(s.Home)
+	m, err := readMarker(s.Home)
+	if err != nil {
+		return "", err
+	}
+	b, err := s.binaries(ctx, m)
+	return b.Version, err
+}
+
 // make makes the cluster. What still runs of an earlier one of this very path, whose directory was removed under it, is ended first.
 func (s Spec) make(ctx context.Context, a account, b Binaries, lock *os.File) error {
 	if err := killResidents(ctx, s.dataDir()); err != nil {
