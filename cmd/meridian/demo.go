@@ -29,6 +29,8 @@ type demo struct {
 	flags  serverFlags
 	client *api.HTTPClient
 	once   bool
+	// timeout bounds the wait for each run, 0 not at all.
+	timeout time.Duration
 }
 
 func newDemo(a *app) *cobra.Command {
@@ -42,6 +44,9 @@ and a row written in one was read in the other. The server then runs until Ctrl-
 --once tears everything down again and leaves nothing.`,
 		Args: arguments(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
+			if err := refuseForeign(c); err != nil {
+				return err
+			}
 			d.flags.anyPort = !c.Flags().Changed("listen")
 			if !d.flags.anyPort { // looked at before anything is made
 				l, err := listen(d.flags.listen)
@@ -58,7 +63,22 @@ and a row written in one was read in the other. The server then runs until Ctrl-
 	}
 	d.flags.register(c)
 	c.Flags().BoolVar(&d.once, "once", false, "tear everything down at the end and leave nothing")
+	c.Flags().DurationVar(&d.timeout, "timeout", 0, "give up on a run after this long, with exit code 9")
 	return c
+}
+
+// refuseForeign refuses the global flags that mean nothing to a demo.
+func refuseForeign(c *cobra.Command) error {
+	for _, f := range []struct{ name, next string }{
+		{"server", "it starts a server of its own; on another one: " + selfName() + " apply -f examples/orders.yaml"},
+		{"namespace", "its example is in namespace " + stacks.DefaultNamespace},
+		{"output", "it prints for people; apply, get and describe print for programs"},
+	} {
+		if c.Flags().Changed(f.name) {
+			return &exitError{Code: exitFailed, What: "the demo takes no --" + f.name, Next: f.next}
+		}
+	}
+	return nil
 }
 
 func demoDir(flag string) (string, error) {
@@ -152,7 +172,7 @@ func (d *demo) story(ctx context.Context, url string, stopped chan error) error 
 	if err != nil {
 		return err
 	}
-	views, err := d.follow(ctx, d.client, runs, followOptions{Passive: true})
+	views, err := d.follow(ctx, d.client, runs, followOptions{Passive: true, Timeout: d.timeout})
 	if err == nil {
 		err = d.outcome(views)
 	}

@@ -17,6 +17,7 @@ func (d *demo) tearDown(ctx context.Context, db orchestrator.DatabaseView) error
 		return err
 	}
 	views, err := d.follow(ctx, d.client, []orchestrator.RunView{v}, followOptions{
+		Timeout: d.timeout,
 		Approve: func(v orchestrator.RunView) bool {
 			fmt.Fprintf(d.stdout, "approving the destroy plan %s\n", v.PlanDigest)
 			return true
@@ -77,8 +78,11 @@ func (d *demo) leave(err error, stays []string) error {
 	if dir, e := defaultDataDir("meridian-demo"); e != nil || dir != d.dir {
 		again = " --data " + quote(d.dir)
 	}
-	if exitCode(err) == exitDetached {
-		err = &exitError{Code: exitDetached} // the following lines say it all
+	switch exitCode(err) { // the server stops too: the following lines say how to go on
+	case exitDetached:
+		err = &exitError{Code: exitDetached}
+	case exitTimedOut:
+		err = &exitError{Code: exitTimedOut, What: fmt.Sprintf("still not done after %s", d.timeout)}
 	}
 	fmt.Fprintln(d.stdout, "\nThe server has stopped. What stays:")
 	for _, s := range append(stays, d.dir+": all data, and the log server.log") {

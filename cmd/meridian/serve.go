@@ -84,7 +84,7 @@ func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *bac
 	})
 	starting.Go(func() (err error) {
 		engine, err = temporal.Start(ctx, temporal.Options{Dir: o.Data, UI: o.UI, PublicPath: web.UIPath, Logger: logger})
-		return err
+		return noTemporal(ctx, err)
 	})
 	err = starting.Wait()
 	if engine != nil {
@@ -132,6 +132,17 @@ func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *bac
 		b.Web, b.LoginURL = pages, pages.IssueLogin
 	}
 	return b, nil
+}
+
+// noTemporal says what it means that Temporal does not start: nothing moves, and nothing is lost.
+func noTemporal(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return &exitError{
+		Code: exitFailed, What: "Temporal could not be started, and without it no run moves: " + err.Error(),
+		Next: "mend that and start the server again: runs go on from the catalog, also where " + temporal.FileName + " was moved away",
+	}
 }
 
 // loadTiming is the default timing, or what MERIDIAN_TIMING changes of it.

@@ -83,11 +83,19 @@ func (f *serverFlags) logger(a *app) (*slog.Logger, error) {
 	return nil, usage("unknown log format %q: want text or json", f.logFormat)
 }
 
-// runServer locks the data directory, listens, opens the parts, calls ready, and serves until ctx ends.
+// runServer listens, locks the data directory, opens the parts, calls ready, and serves until ctx ends.
 func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logger, ready func(url string)) error {
 	if openBackend == nil {
 		return errors.New("this build has no server in it")
 	}
+	l, err := listen(f.listen) // first: a server that cannot listen leaves nothing behind
+	if err != nil && f.anyPort {
+		l, err = listen("127.0.0.1:0")
+	}
+	if err != nil {
+		return heldOr(dir, err)
+	}
+	defer l.Close()
 	if err := makeDataDir(dir); err != nil {
 		return err
 	}
@@ -100,14 +108,6 @@ func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logg
 	if err != nil {
 		return err
 	}
-	l, err := listen(f.listen)
-	if err != nil && f.anyPort {
-		l, err = listen("127.0.0.1:0")
-	}
-	if err != nil {
-		return err
-	}
-	defer l.Close()
 	url := "http://" + l.Addr().String()
 	if f.terraform == "" {
 		f.terraform = os.Getenv("MERIDIAN_TERRAFORM")
@@ -147,6 +147,19 @@ func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logg
 		}
 	}
 	return err
+}
+
+// heldOr says that another server holds the data directory, where one does: it has the port too, and it is the one that is wanted. It makes nothing.
+func heldOr(dir string, taken error) error {
+	if _, err := os.Stat(filepath.Join(dir, lockFile)); err != nil {
+		return taken
+	}
+	unlock, err := lockDataDir(dir)
+	if err != nil {
+		return err
+	}
+	unlock()
+	return taken
 }
 
 // listen opens a loopback address; a taken or foreign one is an error that says what to do.
