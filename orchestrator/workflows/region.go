@@ -5,6 +5,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"meridian/orchestrator/activities"
+	"meridian/stacks"
 )
 
 // ProvisionRegion applies one region's plan, waits until its database is ready and makes what belongs inside; or, where the run removes
@@ -21,16 +22,21 @@ func (s Workflows) ProvisionRegion(ctx workflow.Context, in RegionInput) error {
 	if in.Destroy {
 		return workflow.ExecuteLocalActivity(light(ctx, s.Timing), activities.NameRemoveRegion, subject).Get(ctx, nil)
 	}
+	return settleRegion(ctx, s.Timing, subject)
+}
+
+// settleRegion waits until a region's database is ready and makes what belongs inside.
+func settleRegion(ctx workflow.Context, t stacks.Timing, subject activities.RegionInput) error {
 	// The first look costs one event; a place that is not ready yet is polled.
 	var answers activities.RegionResult
-	err := workflow.ExecuteLocalActivity(once(ctx, s.Timing), activities.NameCheckReady, subject).Get(ctx, &answers)
+	err := workflow.ExecuteLocalActivity(once(ctx, t), activities.NameCheckReady, subject).Get(ctx, &answers)
 	if err != nil {
-		err = workflow.ExecuteActivity(ready(ctx, s.Timing, "wait until "+in.Region+" is ready"), activities.NameCheckReady, subject).Get(ctx, &answers)
+		err = workflow.ExecuteActivity(ready(ctx, t, "wait until "+subject.Region+" is ready"), activities.NameCheckReady, subject).Get(ctx, &answers)
 	}
 	if err != nil || !answers.Go {
 		return err
 	}
-	return workflow.ExecuteLocalActivity(light(ctx, s.Timing), activities.NameEnsureObjects, subject).Get(ctx, nil)
+	return workflow.ExecuteLocalActivity(light(ctx, t), activities.NameEnsureObjects, subject).Get(ctx, nil)
 }
 
 func withRegion(a temporal.SearchAttributes, region string) temporal.SearchAttributes {

@@ -99,10 +99,17 @@ func (r *run) plan(ctx workflow.Context, regions []activities.RegionWork) {
 	})
 }
 
-// provision applies all regions in parallel, each in a child of its own; one that fails does not stop the others.
+// provision applies all regions in parallel, each in a child of its own; one that fails does not stop the others. A region with nothing
+// to apply needs a look alone: an execution of its own would cost more than the rest of the run.
 func (r *run) provision(ctx workflow.Context, regions []activities.RegionWork) {
 	inParallel(ctx, len(regions), func(ctx workflow.Context, i int) {
 		w := regions[i]
+		if !w.Changed && !w.Destroy {
+			if err := settleRegion(ctx, r.timing, r.region(w.Region)); err != nil {
+				r.failRegion(ctx, w.Region, err)
+			}
+			return
+		}
 		attributes := runAttributes(r.in, NameProvisionRegion)
 		child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 			WorkflowID:            RegionID(r.in.Installation, r.in.Run, w.Region),

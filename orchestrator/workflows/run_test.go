@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
 
 	"meridian/orchestrator/activities"
 	"meridian/stacks"
@@ -23,6 +24,8 @@ func TestRun(t *testing.T) {
 		asked   map[string]int
 		// order lists what must be asked one after another.
 		order []string
+		// alone says that the run starts no other execution.
+		alone bool
 		ends  stacks.Phase
 	}{
 		"a new database": {
@@ -36,7 +39,17 @@ func TestRun(t *testing.T) {
 		},
 		"nothing to apply": {
 			story: apply("r1", planning("ankara"), unchanged("ankara"), phase(stacks.PhaseDone)), ends: stacks.PhaseDone,
-			asked: map[string]int{"ApplyStack ankara": 0, "CheckReady ankara": 1, "EnsureObjects ankara": 1},
+			asked: map[string]int{"ApplyStack ankara": 0, "CheckReady ankara": 1, "EnsureObjects ankara": 1}, alone: true,
+		},
+		"nothing to apply, ready at the second look": {
+			story:   apply("r1", planning("ankara"), unchanged("ankara"), phase(stacks.PhaseDone)),
+			answers: map[string]answer{"CheckReady ankara": {first: errPending}}, ends: stacks.PhaseDone,
+			asked: map[string]int{"CheckReady ankara": 2, "EnsureObjects ankara": 1, "FailRegion ankara": 0}, alone: true,
+		},
+		"nothing to apply in a region that cannot get its objects": {
+			story:   apply("r1", planning("ankara", "istanbul"), unchanged("ankara", "istanbul"), phase(stacks.PhaseFailed)),
+			answers: map[string]answer{"EnsureObjects istanbul": {err: errPermanent}}, ends: stacks.PhaseFailed,
+			asked: map[string]int{"EnsureObjects ankara": 1, "FailRegion ankara": 0, "FailRegion istanbul": 1}, alone: true,
 		},
 		"transient trouble": {
 			story: create("r1"), answers: map[string]answer{"PlanStack ankara": {first: errTransient}, "EnsureLink " + toIstanbul: {first: errTransient}}, ends: stacks.PhaseDone,
@@ -146,6 +159,11 @@ func TestRun(t *testing.T) {
 			if tc.name == "" {
 				tc.name = NameApplyRun
 			}
+			env.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, _ converter.EncodedValues) {
+				if tc.alone {
+					t.Errorf("the run started %s", info.WorkflowExecution.ID)
+				}
+			})
 			env.ExecuteWorkflow(tc.name, runOf("r1"))
 			if err := env.GetWorkflowError(); err != nil {
 				t.Fatalf("the run's workflow ended with %v", err)
