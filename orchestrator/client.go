@@ -70,6 +70,17 @@ func (c *Client) Start(t client.Client, a *activities.Activities, interceptors .
 	if err != nil {
 		return err
 	}
+	c.reconcile(t, a, workers)
+	return nil
+}
+
+// StartWithoutWorkers runs the reconciler alone: the work is done by workers in other processes.
+func (c *Client) StartWithoutWorkers(t client.Client, a *activities.Activities) {
+	c.reconcile(t, a, nil)
+}
+
+// reconcile runs the reconciler until Stop.
+func (c *Client) reconcile(t client.Client, a *activities.Activities, workers *Workers) {
 	w := &waker{temporal: t, installation: c.installation, timing: c.timing}
 	r := &Reconciler{catalog: c.catalog, waker: w, workers: workers, acts: a, every: c.timing.ReconcileEvery, logger: c.logger}
 	ctx, stop := context.WithCancel(context.Background())
@@ -81,7 +92,6 @@ func (c *Client) Start(t client.Client, a *activities.Activities, interceptors .
 		defer c.stopped.Done()
 		r.Run(ctx)
 	}()
-	return nil
 }
 
 // Stop detaches: workers stop, runners go on.
@@ -90,7 +100,7 @@ func (c *Client) Stop() {
 	workers, stop := c.workers, c.stop
 	c.waker, c.workers, c.stop = nil, nil, nil
 	c.mu.Unlock()
-	if workers == nil {
+	if stop == nil {
 		return
 	}
 	stop()

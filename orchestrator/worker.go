@@ -3,6 +3,7 @@ package orchestrator
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
@@ -23,7 +24,14 @@ type Workers struct {
 	stopped   bool
 	main      worker.Worker
 	locations map[string]worker.Worker
+	failed    chan struct{}
+	fail      sync.Once
+	err       error
 }
+
+// leaveTimeout is how long a worker that stops lets what runs in it say so to Temporal: an attached step detaches at once, and its next
+// attempt need not wait for a heartbeat timeout.
+const leaveTimeout = time.Second
 
 // Attached activities cost nothing but a poll: what limits terraform is the runner's launch tokens, not the number of activities.
 const attachedActivities = 200
@@ -35,13 +43,15 @@ const lightActivities = 100
 // after the one that keeps error texts out of histories.
 func StartWorkers(c client.Client, installation string, a *activities.Activities, interceptors ...interceptor.WorkerInterceptor) (*Workers, error) {
 	w := &Workers{
-		temporal: c, installation: installation, activities: a, locations: map[string]worker.Worker{},
+		temporal: c, installation: installation, activities: a, locations: map[string]worker.Worker{}, failed: make(chan struct{}),
 		interceptors: append([]interceptor.WorkerInterceptor{a.Interceptor()}, interceptors...),
 	}
 	worker.SetBinaryChecksum("meridian") // else the SDK reads the whole binary at each start; versions are told apart by the contract
 	w.main = worker.New(c, workflows.Queue(installation), worker.Options{
 		MaxConcurrentActivityExecutionSize: lightActivities,
 		Interceptors:                       w.interceptors,
+		WorkerStopTimeout:                  leaveTimeout,
+		OnFatalError:                       w.failWith,
 	})
 	workflows.Workflows{Timing: a.Timing}.Register(w.main)
 	a.Register(w.main, false)
@@ -51,8 +61,11 @@ func StartWorkers(c client.Client, installation string, a *activities.Activities
 	return w, nil
 }
 
-// EnsureLocation starts the worker of a location's terraform steps, once.
+// EnsureLocation starts the worker of a location's terraform steps, once. Without workers in this process there is nothing to start.
 func (w *Workers) EnsureLocation(location string) error {
+	if w == nil {
+		return nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.stopped || w.locations[location] != nil {
@@ -62,6 +75,8 @@ func (w *Workers) EnsureLocation(location string) error {
 		DisableWorkflowWorker:              true,
 		MaxConcurrentActivityExecutionSize: attachedActivities,
 		Interceptors:                       w.interceptors,
+		WorkerStopTimeout:                  max(leaveTimeout, w.activities.Drain),
+		OnFatalError:                       w.failWith,
 	})
 	w.activities.Register(tw, true)
 	if err := tw.Start(); err != nil {
@@ -71,8 +86,32 @@ func (w *Workers) EnsureLocation(location string) error {
 	return nil
 }
 
-// Stop stops polling and detaches what is attached; runners go on.
+// Failed is closed when Temporal has refused a worker for good; Err says why.
+func (w *Workers) Failed() <-chan struct{} { return w.failed }
+
+// Err is the error that Failed announces, nil before.
+func (w *Workers) Err() error {
+	select {
+	case <-w.failed:
+		return w.err
+	default:
+		return nil
+	}
+}
+
+func (w *Workers) failWith(err error) {
+	w.fail.Do(func() {
+		w.err = err
+		close(w.failed)
+	})
+}
+
+// Stop stops polling and detaches what is attached, or waits for it as long as its activities drain; runners go on. Without workers it
+// does nothing.
 func (w *Workers) Stop() {
+	if w == nil {
+		return
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopped = true

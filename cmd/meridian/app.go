@@ -65,7 +65,7 @@ Start a server with "meridian server", then "meridian apply -f spec.yaml". "meri
 		return &exitError{Code: exitFailed, What: err.Error(), Next: "see `" + c.CommandPath() + " --help`"}
 	})
 	root.AddCommand(
-		newServer(a), newApply(a), newPlan(a), newValidate(a), newRender(a), newDestroy(a), newGet(a), newDescribe(a),
+		newServer(a), newWorker(a), newApply(a), newPlan(a), newValidate(a), newRender(a), newDestroy(a), newGet(a), newDescribe(a),
 		newConnect(a), newRun(a), newState(a), newOpen(a), newDoctor(a), newDemo(a), newVersion(a),
 	)
 	return root

@@ -18,6 +18,8 @@ type serveOptions struct {
 	URL string
 	// UI starts Temporal's Web UI.
 	UI bool
+	// NoWorker leaves the work to workers in other processes.
+	NoWorker bool
 	// Terraform is the path of the binary to use; empty means find one.
 	Terraform string
 	// Authorized reports whether a request carries the API's bearer token.

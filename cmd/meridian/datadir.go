@@ -24,6 +24,11 @@ const (
 type serverInfo struct {
 	URL string `json:"url"`
 	PID int    `json:"pid"`
+	// Version is the server's build, and Terraform the binary that it was told to use: workers beside it must be of the same.
+	Version   string `json:"version"`
+	Terraform string `json:"terraform,omitempty"`
+	// Elsewhere says that the store is not in the data directory. Where it is may be a secret, and is told to workers as to the server.
+	Elsewhere bool `json:"elsewhere,omitempty"`
 }
 
 // dataDir is the data directory that flags and environment name, or the user's own.

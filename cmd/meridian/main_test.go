@@ -31,7 +31,7 @@ var updateScripts = flag.Bool("update", false, "write the golden parts of the sc
 // TestMain makes this test binary the program `meridian` of the scripts, with a fake service behind its server.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"meridian": func() {
-		openBackend = openFake
+		openBackend, joinServer = openFake, joinFake
 		main()
 	}})
 }
@@ -51,6 +51,29 @@ func openFake(_ context.Context, o serveOptions, logger *slog.Logger) (*backend,
 	}
 	return b, nil
 }
+
+// fakeWorker is a worker without anything real in it; it finds its server alive while there is one.
+type fakeWorker struct {
+	data   string
+	logger *slog.Logger
+}
+
+func joinFake(_ context.Context, o joinOptions, logger *slog.Logger) (joined, error) {
+	if o.Server.Terraform == "broken" {
+		return nil, &exitError{Code: exitFailed, What: "the store is of a newer version", Next: "start the Meridian that made it"}
+	}
+	logger.Info("fake worker", "url", o.Server.URL, "terraform", o.Server.Terraform, "drain", o.Drain)
+	return &fakeWorker{data: o.Data, logger: logger}, nil
+}
+
+func (w *fakeWorker) Alive(context.Context) bool {
+	_, err := readServerInfo(w.data)
+	return err == nil
+}
+
+func (w *fakeWorker) Failed() <-chan struct{} { return nil }
+func (w *fakeWorker) Err() error              { return nil }
+func (w *fakeWorker) Close()                  { w.logger.Info("fake worker closed") }
 
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{

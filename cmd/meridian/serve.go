@@ -14,22 +14,17 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"meridian/orchestrator"
-	"meridian/orchestrator/activities"
 	"meridian/orchestrator/web"
-	"meridian/persistence/catalog"
-	"meridian/persistence/journal"
-	"meridian/persistence/keyring"
-	"meridian/persistence/store"
 	"meridian/persistence/temporal"
 	"meridian/stacks"
 	"meridian/stacks/terraform"
 )
 
-func init() { openBackend = openParts }
+func init() { openBackend = openReal }
 
-// openParts opens everything that a server is made of, from the bottom: store, keyring, catalog and journal; terraform, plugins and
+// openReal opens everything that a server is made of, from the bottom: store, keyring, catalog and journal; terraform, plugins and
 // providers; Temporal; workers and reconciler.
-func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *backend, err error) {
+func openReal(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *backend, err error) {
 	var closers []func()
 	closeAll := func() {
 		for i := len(closers) - 1; i >= 0; i-- {
@@ -41,45 +36,18 @@ func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *bac
 			closeAll()
 		}
 	}()
-	timing, err := loadTiming()
-	if err != nil {
-		return nil, err
-	}
-	st, err := store.Open(ctx, o.Store)
-	if err != nil {
-		return nil, err
-	}
-	closers = append(closers, func() {
-		if err := st.Close(); err != nil {
-			logger.Warn("closing the store", "error", err)
-		}
-	})
-	sealed, err := st.Sealed(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("sealed rows: %w", err)
-	}
-	keys, err := keyring.Open(keyring.Source{Dir: o.Data, Env: terraform.EnvKeyring}, !sealed)
-	if err != nil {
-		return nil, err
-	}
-	runner, err := besideUs("meridian-runner")
+	p, err := openParts(ctx, o.Data, o.Store, o.Terraform)
+	closers = append(closers, func() { p.close(logger) })
 	if err != nil {
 		return nil, err
 	}
 	var (
-		env    = []string{}
 		found  terraform.FindAnswer
 		engine *temporal.Server
 	)
-	if o.Terraform != "" {
-		env = append(env, terraform.EnvTerraform+"="+o.Terraform)
-	}
-	if o.Store != o.Data {
-		env = append(env, store.Env+"="+o.Store)
-	}
 	starting, startCtx := errgroup.WithContext(ctx)
 	starting.Go(func() (err error) {
-		found, err = find(startCtx, runner, o.Data, env)
+		found, err = find(startCtx, p.runner, o.Data, p.env)
 		return err
 	})
 	starting.Go(func() (err error) {
@@ -93,18 +61,11 @@ func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *bac
 	if err != nil {
 		return nil, err
 	}
-
-	cat, jour := catalog.New(st, keys), journal.New(st, keys)
-	installation, err := cat.Installation(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("installation: %w", err)
-	}
-	registry, err := newRegistry(o.Data, installation, found.Plugins)
-	if err != nil {
+	if err := p.register(ctx, found); err != nil {
 		return nil, err
 	}
 	client, err := orchestrator.NewClient(ctx, orchestrator.Options{
-		Catalog: cat, Journal: jour, Registry: registry, Timing: timing, Logger: logger,
+		Catalog: p.catalog, Journal: p.journal, Registry: p.registry, Timing: p.timing, Logger: logger,
 		WorkflowPath: func(id string) string { return web.WorkflowPath(engine.Namespace(), id, "") },
 	})
 	if err != nil {
@@ -115,11 +76,9 @@ func openParts(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *bac
 		return nil, fmt.Errorf("client of Temporal: %w", err)
 	}
 	closers = append(closers, sdk.Close)
-	err = client.Start(sdk, activities.New(activities.Options{
-		Catalog: cat, Journal: jour, Registry: registry, Site: terraform.Site{Root: o.Data},
-		Runner: runner, RunnerEnv: env, Timing: timing, Logger: logger,
-	}))
-	if err != nil {
+	if o.NoWorker {
+		client.StartWithoutWorkers(sdk, p.activities(logger))
+	} else if err := client.Start(sdk, p.activities(logger)); err != nil {
 		return nil, err
 	}
 	closers = append(closers, client.Stop)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,8 +27,8 @@ type serverFlags struct {
 	hosts     []string
 	store     string
 	terraform string
-	logLevel  string
-	logFormat string
+	noWorker  bool
+	logFlags
 }
 
 func newServer(a *app) *cobra.Command {
@@ -55,6 +56,7 @@ It listens on loopback addresses only. Clients on this machine find it, and its 
 		},
 	}
 	f.register(c)
+	c.Flags().BoolVar(&f.noWorker, "no-worker", false, "leave the work to workers in processes of their own (meridian worker)")
 	return c
 }
 
@@ -64,23 +66,7 @@ func (f *serverFlags) register(c *cobra.Command) {
 	c.Flags().StringSliceVar(&f.hosts, "allow-host", nil, "accept requests for this host name too (behind a proxy of yours)")
 	c.Flags().StringVar(&f.store, "store", "", "postgres://USER@HOST/DATABASE, or file:PATH of a file that holds it (MERIDIAN_STORE; SQLite in the data directory unless said)")
 	c.Flags().StringVar(&f.terraform, "terraform", "", "terraform (or OpenTofu) binary to use (MERIDIAN_TERRAFORM; found in PATH unless said)")
-	c.Flags().StringVar(&f.logLevel, "log-level", "info", "log level: debug, info, warn or error")
-	c.Flags().StringVar(&f.logFormat, "log-format", "text", "log format: text or json")
-}
-
-func (f *serverFlags) logger(a *app) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return nil, usage("unknown log level %q: want debug, info, warn or error", f.logLevel)
-	}
-	o := &slog.HandlerOptions{Level: level}
-	switch f.logFormat {
-	case "text":
-		return slog.New(slog.NewTextHandler(a.stderr, o)), nil
-	case "json":
-		return slog.New(slog.NewJSONHandler(a.stderr, o)), nil
-	}
-	return nil, usage("unknown log format %q: want text or json", f.logFormat)
+	f.logFlags.register(c)
 }
 
 // runServer listens, locks the data directory, opens the parts, calls ready, and serves until ctx ends.
@@ -117,13 +103,15 @@ func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logg
 		return err
 	}
 	b, err := openBackend(ctx, serveOptions{
-		Data: dir, Store: where, URL: url, UI: f.ui, Terraform: f.terraform, Authorized: api.Bearer(token),
+		Data: dir, Store: where, URL: url, UI: f.ui, NoWorker: f.noWorker, Terraform: f.terraform, Authorized: api.Bearer(token),
 	}, logger)
 	if err != nil {
 		return err
 	}
-	defer b.Close()
-	if err := writeServerInfo(dir, serverInfo{URL: url, PID: os.Getpid()}); err != nil {
+	defer within(stopLimit, logger, b.Close)
+	if err := writeServerInfo(dir, serverInfo{
+		URL: url, PID: os.Getpid(), Version: version(), Terraform: f.terraform, Elsewhere: where != dir,
+	}); err != nil {
 		return fmt.Errorf("tell clients where the server is: %w", err)
 	}
 	defer os.Remove(filepath.Join(dir, serverFile))
@@ -181,4 +169,21 @@ func listen(address string) (net.Listener, error) {
 		return nil, &exitError{Code: exitFailed, What: "listen: " + err.Error(), Next: "choose another with --listen HOST:PORT"}
 	}
 	return l, nil
+}
+
+// stopLimit bounds the stop of a server's parts: together with what the API grants its last requests, a server stops within 5 s.
+const stopLimit = 3 * time.Second
+
+// within runs what stops something, for at most the limit: what has not stopped then ends with the process, and loses nothing by it.
+func within(limit time.Duration, logger *slog.Logger, stop func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		stop()
+	}()
+	select {
+	case <-done:
+	case <-time.After(limit):
+		logger.Warn("not everything has stopped in time; it ends with the process", "limit", limit)
+	}
 }

@@ -7,6 +7,7 @@ package activities
 
 import (
 	"log/slog"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
@@ -29,6 +30,8 @@ type Options struct {
 	RunnerEnv []string
 	Timing    stacks.Timing
 	Logger    *slog.Logger
+	// Drain is how long attached steps may go on once the worker stops; 0 lets go of them at once. Their runners go on in any case.
+	Drain time.Duration
 }
 
 // Activities are the activities of one worker.

@@ -53,12 +53,21 @@ func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (jou
 		case <-poll.C:
 		case <-ended:
 			ended = nil
-		case <-activity.GetWorkerStopChannel(ctx):
+		case <-a.leave(ctx):
 			return journal.Result{}, errDetached
 		case <-ctx.Done():
 			return journal.Result{}, ctx.Err()
 		}
 	}
+}
+
+// leave is closed when an attached step has to let go because the worker stops. A worker that drains ends its context instead, once the
+// time for that is over.
+func (a *Activities) leave(ctx context.Context) <-chan struct{} {
+	if a.Drain > 0 {
+		return nil
+	}
+	return activity.GetWorkerStopChannel(ctx)
 }
 
 // sayBusy writes into the run's log for what its step waits: terraform of an earlier run that was ended goes on to its end.
@@ -92,7 +101,7 @@ func (a *Activities) settle(ctx context.Context, p *process) {
 	select {
 	case <-p.done:
 	case <-time.After(a.Timing.BeatEvery):
-	case <-activity.GetWorkerStopChannel(ctx):
+	case <-a.leave(ctx):
 	case <-ctx.Done():
 	}
 }

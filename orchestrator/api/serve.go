@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Serve answers on l until ctx ends, then lets requests finish for at most 5 s; event streams end after half a second. It closes l.
+// Serve answers on l until ctx ends, then lets requests finish for at most 1.5 s; event streams end after half a second. It closes l.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
 	defer endRequests()
@@ -31,7 +31,7 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Log
 	}
 	endStreams := time.AfterFunc(500*time.Millisecond, endRequests)
 	defer endStreams.Stop()
-	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 1500*time.Millisecond)
 	defer cancel()
 	if err := srv.Shutdown(grace); err != nil {
 		_ = srv.Close() // what is still open is let go

@@ -58,6 +58,8 @@ type Server struct {
 	log     *logger
 	ui      *webUI
 	stop    sync.Once
+
+	announced bool
 }
 
 // Start starts the server (and UI) on free loopback ports and waits until the frontend serves, the namespace and the search
@@ -98,6 +100,9 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 		if s.ui, err = startUI(s.FrontendAddress(), o, s.key); err != nil {
 			return nil, fmt.Errorf("start temporal's web ui: %w", err)
 		}
+	}
+	if err := s.announce(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
@@ -204,6 +209,7 @@ func (s *Server) Err() error { return s.fatal.cause() }
 // Stop stops UI and server, in at most 5 s. Stop workers and clients first. A second Stop does nothing.
 func (s *Server) Stop() {
 	s.stop.Do(func() {
+		s.withdraw()
 		if s.ui != nil {
 			s.ui.stop()
 		}

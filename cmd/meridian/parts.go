@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"meridian/orchestrator/activities"
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
+	"meridian/persistence/store"
+	"meridian/providers"
+	"meridian/stacks"
+	"meridian/stacks/terraform"
+)
+
+// parts are what a server and a worker are both made of: rows, the runner, and what the runner found.
+type parts struct {
+	data    string
+	timing  stacks.Timing
+	store   *store.Store
+	catalog *catalog.Catalog
+	journal *journal.Journal
+
+	runner string
+	// env is added to the runner's environment: settings that it must share.
+	env []string
+
+	installation string
+	registry     *providers.Registry
+}
+
+// openParts opens store, keyring, catalog and journal, and finds the runner. Parts that it returns with an error have to be closed too.
+func openParts(ctx context.Context, data, where, terraformPath string) (p *parts, err error) {
+	p = &parts{data: data}
+	if p.timing, err = loadTiming(); err != nil {
+		return p, err
+	}
+	if p.store, err = store.Open(ctx, where); err != nil {
+		return p, err
+	}
+	sealed, err := p.store.Sealed(ctx)
+	if err != nil {
+		return p, fmt.Errorf("sealed rows: %w", err)
+	}
+	keys, err := keyring.Open(keyring.Source{Dir: data, Env: terraform.EnvKeyring}, !sealed)
+	if err != nil {
+		return p, err
+	}
+	p.catalog, p.journal = catalog.New(p.store, keys), journal.New(p.store, keys)
+	if p.runner, err = besideUs("meridian-runner"); err != nil {
+		return p, err
+	}
+	if terraformPath != "" {
+		p.env = append(p.env, terraform.EnvTerraform+"="+terraformPath)
+	}
+	if where != data {
+		p.env = append(p.env, store.Env+"="+where)
+	}
+	return p, nil
+}
+
+// register makes the registry of what the runner found.
+func (p *parts) register(ctx context.Context, found terraform.FindAnswer) (err error) {
+	if p.installation, err = p.catalog.Installation(ctx); err != nil {
+		return fmt.Errorf("installation: %w", err)
+	}
+	p.registry, err = newRegistry(p.data, p.installation, found.Plugins)
+	return err
+}
+
+// activities are the activities on these parts.
+func (p *parts) activities(logger *slog.Logger) *activities.Activities {
+	return activities.New(activities.Options{
+		Catalog: p.catalog, Journal: p.journal, Registry: p.registry, Site: terraform.Site{Root: p.data},
+		Runner: p.runner, RunnerEnv: p.env, Timing: p.timing, Logger: logger,
+	})
+}
+
+// close closes the store.
+func (p *parts) close(logger *slog.Logger) {
+	if p.store == nil {
+		return
+	}
+	if err := p.store.Close(); err != nil {
+		logger.Warn("closing the store", "error", err)
+	}
+}
