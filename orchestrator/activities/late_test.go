@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
 	"meridian/stacks"
 )
 
@@ -95,5 +96,23 @@ func TestSlower(t *testing.T) {
 	h.must(h.setRegion(t.Context(), w, stacks.RegionWaiting, "terraform is done"))
 	if after := h.row(); !reflect.DeepEqual(before, after) {
 		t.Errorf("ankara was %+v and is %+v", before.Regions[0], after.Regions[0])
+	}
+}
+
+// TestPlanThatStillFits plans a region again whose state has not moved: the artifact of before is taken, and with it the step that made it.
+func TestPlanThatStillFits(t *testing.T) {
+	h := newHouse(t)
+	h.submit(orders("ankara"), stacks.RunApply)
+	h.step("", stacks.PhasePlanning, "ankara")
+	h.planned("ankara", "a")
+	h.step(stacks.PhasePlanning, stacks.PhaseApplying, "ankara")
+	_, err := h.Catalog.Replan(t.Context(), h.run.ID, "ankara", "terraform was killed before it changed anything")
+	h.must(err)
+	w, err := h.load(t.Context(), RegionInput{Run: h.run.ID, Region: "ankara"})
+	h.must(err)
+	art := journal.Artifact{ID: h.run.ID + "/ankara/plan.1", Digest: "a", StateSerial: 1}
+	h.must(h.Activities.planned(t.Context(), w, "stack", &art))
+	if r := h.row().Regions[0]; r.Phase != stacks.RegionPlanned || r.PlanStep != art.ID {
+		t.Errorf("ankara is %+v, want it planned by %s", r, art.ID)
 	}
 }

@@ -118,6 +118,9 @@ func (a *Activities) planned(ctx context.Context, w work, stackDigest string, ar
 		if art != nil {
 			r.Phase, r.Artifact, r.ArtifactDigest, r.StateSerial = stacks.RegionPlanned, art.ID, art.Digest, art.StateSerial
 			r.Changes = art.Changes
+			if r.PlanStep == "" { // planned again, and the plan of before still fits: it is applied by its own step's stack
+				r.PlanStep = art.ID
+			}
 		}
 		return r
 	})
