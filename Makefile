@@ -47,6 +47,17 @@ generate: ## regenerate what is generated (JSON schema, goldens)
 bench: setup build ## reproduce docs/benchmarks.md (programs stripped, as make build does)
 	GOFLAGS="'-ldflags=-s -w' -trimpath" $(GO) test ./orchestrator/e2e -run '^$$' -bench . -benchtime 1x -timeout 60m $(ARGS)
 
+SEED      ?= 1
+KILLS     ?= 60
+CONTROL   ?=
+DATABASES ?= 3
+
+.PHONY: chaos
+chaos: setup ## kill everything at random and look at the world: SEED=n KILLS=n [CONTROL=no-fence|no-lock|no-recovery|no-events|no-snapshots]
+	@mkdir -p $(BIN)/chaos
+	$(GO) build -buildvcs=false $(if $(CONTROL),-tags chaoscontrol) -o $(BIN)/chaos/ ./cmd/meridian ./cmd/meridian-runner ./cmd/terraform-provider-localdb ./orchestrator/e2e/chaos/cmd/chaos
+	@$(BIN)/chaos/chaos -bin $(BIN)/chaos -seed $(SEED) -kills $(KILLS) -databases $(DATABASES) $(if $(CONTROL),-control $(CONTROL)) $(ARGS)
+
 .PHONY: clean
 clean: ## remove what make build made
 	rm -rf $(BIN)

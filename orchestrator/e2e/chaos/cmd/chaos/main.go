@@ -1,0 +1,85 @@
+// Command chaos runs the suite of package chaos against the binaries of a directory; `make chaos` calls it. Its last line is the counts, and it
+// ends with 1 unless all of them are zero.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"meridian/orchestrator/e2e/chaos"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	var o chaos.Options
+	var plain bool
+	flag.StringVar(&o.Bin, "bin", "bin", "directory of meridian, meridian-runner and terraform-provider-localdb")
+	flag.Uint64Var(&o.Seed, "seed", 1, "what all decisions follow from")
+	flag.IntVar(&o.Kills, "kills", 60, "how many kill points")
+	flag.IntVar(&o.Databases, "databases", 3, "databases at once, each in two regions")
+	flag.IntVar(&o.Directories, "directories", 9, "resources of a stack beside its server")
+	flag.IntVar(&o.Workers, "workers", 1, "worker processes beside the server")
+	flag.DurationVar(&o.Delay, "delay", 1200*time.Millisecond, "by how much a create is held up")
+	flag.DurationVar(&o.Patience, "patience", 5*time.Minute, "how long a run may take before it is stuck")
+	flag.StringVar(&o.Control, "control", "", "a protection that is switched off: the suite must fail then")
+	flag.BoolVar(&plain, "default-timing", false, "leave Meridian's durations as users have them")
+	flag.Func("among", "whom the blows fall on, like server,runner (all unless said)", func(text string) error {
+		for _, role := range strings.Split(text, ",") {
+			if !slices.Contains(chaos.Roles(), chaos.Role(role)) {
+				return fmt.Errorf("%q is none of %v", role, chaos.Roles())
+			}
+			o.Among = append(o.Among, chaos.Role(role))
+		}
+		return nil
+	})
+	flag.Parse()
+	if !plain {
+		o.Timing = chaos.Scaled()
+	}
+	o.Log = os.Stderr
+	var err error
+	if o.Bin, err = filepath.Abs(o.Bin); err != nil {
+		return err
+	}
+	root, err := os.MkdirTemp("", "m-chaos-")
+	if err != nil {
+		return err
+	}
+	o.Data, o.Aside = filepath.Join(root, "data"), filepath.Join(root, "aside")
+	for _, dir := range []string{root, o.Data, o.Aside} { // PostgreSQL's user passes through
+		if err := os.MkdirAll(dir, 0o711); err != nil {
+			return err
+		}
+		if err := os.Chmod(dir, 0o711); err != nil {
+			return err
+		}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	fmt.Fprintf(os.Stderr, "seed %d, %d kills, %d databases at once, %d resources a stack; in %s\n", o.Seed, o.Kills, o.Databases, o.Directories+1, root)
+	result, err := chaos.Run(ctx, o)
+	chaos.Clear(o.Data)
+	fmt.Fprintf(os.Stderr, "%d applies, %d changes and %d removals done\n", result.Applied, result.Updated, result.Destroyed)
+	fmt.Println(result)
+	if err == nil && !result.Zero() {
+		err = fmt.Errorf("something was found; all of it is kept in %s", root)
+	}
+	if err != nil {
+		return err
+	}
+	return os.RemoveAll(root)
+}

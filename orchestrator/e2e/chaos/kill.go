@@ -1,0 +1,190 @@
+package chaos
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Bounds of the search for victims.
+const (
+	lookEvery = 5 * time.Millisecond
+	// createWithin is how long a decision waits for a create in flight; where none comes, it falls on whatever there is.
+	createWithin = 20 * time.Second
+	// victimWithin is how long a decision waits for a process of its roles.
+	victimWithin = 2 * time.Second
+)
+
+// kill carries the decisions out, one after another; stopped processes go on in the background.
+func (s *suite) kill(ctx context.Context, decisions []Decision) error {
+	var held sync.WaitGroup
+	defer held.Wait()
+	for _, d := range decisions {
+		if !pause(ctx, d.After) {
+			return context.Cause(ctx)
+		}
+		stack, err := s.await(ctx, d)
+		if err != nil {
+			return err
+		}
+		victims, err := s.victims(ctx, d, stack)
+		if err != nil {
+			return err
+		}
+		creating := s.creating(victims)
+		hit := 0
+		var names []string
+		for _, v := range victims {
+			if strike(v, d.Blow) {
+				hit++
+				names = append(names, strings.TrimRight(string(v.role)+" "+v.stack, " "))
+			}
+		}
+		if hit == 0 {
+			s.say("kill %d/%d missed: %s: it was gone", d.Number, len(decisions), d)
+			continue
+		}
+		s.mu.Lock()
+		s.result.Kills++
+		if creating {
+			s.result.InCreate++
+		}
+		s.mu.Unlock()
+		where := ""
+		if creating {
+			where = ", in a create"
+		}
+		s.say("kill %d/%d: %s: %s%s", d.Number, len(decisions), d, strings.Join(names, ", "), where)
+		if d.Hold > 0 {
+			held.Go(func() { release(ctx, victims, d) })
+		}
+	}
+	return nil
+}
+
+// strike deals the first part of a blow.
+func strike(p process, b Blow) bool {
+	switch b {
+	case BlowTerm:
+		return p.signal(syscall.SIGTERM)
+	case BlowStop, BlowStopKill:
+		return p.signal(syscall.SIGSTOP)
+	}
+	return p.signal(syscall.SIGKILL)
+}
+
+// release deals the second part: it lets stopped processes go on, or kills them. No process stays stopped, also when ctx ends.
+func release(ctx context.Context, victims []process, d Decision) {
+	pause(ctx, d.Hold)
+	for _, v := range victims {
+		if d.Blow == BlowStopKill {
+			v.signal(syscall.SIGKILL)
+		} else {
+			v.signal(syscall.SIGCONT)
+		}
+	}
+}
+
+// await waits for the moment of a decision and returns the stack whose create is in flight then, or "".
+func (s *suite) await(ctx context.Context, d Decision) (string, error) {
+	if !d.InCreate {
+		return "", nil
+	}
+	begin := time.Now()
+	for {
+		open, err := s.ledger.inFlight()
+		if err != nil {
+			return "", err
+		}
+		if len(open) > 0 {
+			var stacks []string
+			for _, e := range open {
+				if stack := stackOfPath(e.Path); !slices.Contains(stacks, stack) {
+					stacks = append(stacks, stack)
+				}
+			}
+			slices.Sort(stacks)
+			if !pause(ctx, d.Into) {
+				return "", context.Cause(ctx)
+			}
+			return stacks[d.Pick%uint64(len(stacks))], nil
+		}
+		if time.Since(begin) > createWithin {
+			return "", nil
+		}
+		if !pause(ctx, lookEvery) {
+			return "", context.Cause(ctx)
+		}
+	}
+}
+
+// victims finds a process for each role of a decision: of the stack where one is given, else all of one stack that has some. Where none of
+// the roles has a process for a while, the server takes the blow.
+func (s *suite) victims(ctx context.Context, d Decision, stack string) ([]process, error) {
+	begin := time.Now()
+	for {
+		if out := choose(processes(s.Data), d, stack); len(out) > 0 {
+			return out, nil
+		}
+		if time.Since(begin) > victimWithin {
+			d.Roles, stack = []Role{RoleServer}, ""
+		}
+		if !pause(ctx, lookEvery) {
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// choose is which of the living processes a decision means. It is pure.
+func choose(living []process, d Decision, stack string) []process {
+	if stack == "" {
+		var stacks []string
+		for _, p := range living {
+			if p.stack != "" && slices.Contains(d.Roles, p.role) && !slices.Contains(stacks, p.stack) {
+				stacks = append(stacks, p.stack)
+			}
+		}
+		if slices.Sort(stacks); len(stacks) > 0 {
+			stack = stacks[d.Pick%uint64(len(stacks))]
+		}
+	}
+	var out []process
+	for _, role := range d.Roles {
+		var of []process
+		for _, p := range living {
+			if p.role == role && (p.stack == stack || !slices.Contains(family, role)) {
+				of = append(of, p)
+			}
+		}
+		if len(of) == 0 {
+			continue
+		}
+		slices.SortFunc(of, func(a, b process) int { return a.pid - b.pid })
+		if slices.Contains(family, role) {
+			out = append(out, of...) // several runners of one stack, or plugins: all of them
+		} else {
+			out = append(out, of[d.Pick%uint64(len(of))])
+		}
+	}
+	return out
+}
+
+// creating reports whether the blow falls between a create's start and its end: of the stack that it hits, or, where it hits no stack's
+// family, of any.
+func (s *suite) creating(victims []process) bool {
+	open, err := s.ledger.inFlight()
+	if err != nil {
+		return false
+	}
+	for _, v := range victims {
+		for _, e := range open {
+			if v.stack == "" || v.stack == stackOfPath(e.Path) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,257 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Options say how a run of the suite goes.
+type Options struct {
+	// Bin holds meridian, meridian-runner and terraform-provider-localdb.
+	Bin string
+	// Data is an empty directory that the user of PostgreSQL's servers can pass through; Aside is one for what the suite itself writes.
+	Data, Aside string
+	Seed        uint64
+	Kills       int
+	// Among is whom the blows fall on; all roles where it is empty.
+	Among []Role
+	// Databases is how many databases live at once, each in two regions.
+	Databases int
+	// Directories is how many resources each stack has beside its server.
+	Directories int
+	// Workers is how many `meridian worker` run beside the server, which holds one too.
+	Workers int
+	// Delay holds each create up, so that there is time to kill in the middle of it.
+	Delay time.Duration
+	// Patience is how long a run may take before it counts as stuck.
+	Patience time.Duration
+	// Timing is a JSON object that scales Meridian's durations; empty leaves the default.
+	Timing string
+	// Control names a protection that the binaries, built for this, switch off: the suite must fail then.
+	Control string
+	// Log gets a line for each kill and each flaw.
+	Log io.Writer
+}
+
+// Result counts what was found. Everything but Kills and InCreate is to be zero.
+type Result struct {
+	Kills, InCreate                         int
+	Orphans, Duplicates, Lost, Stuck, Human int
+	Applied, Updated, Destroyed             int
+}
+
+// String is the last line.
+func (r Result) String() string {
+	return fmt.Sprintf("kills=%d orphans=%d duplicates=%d lost=%d stuck=%d human=%d (in-create=%d)",
+		r.Kills, r.Orphans, r.Duplicates, r.Lost, r.Stuck, r.Human, r.InCreate)
+}
+
+// Zero reports whether nothing was found.
+func (r Result) Zero() bool { return r.Orphans+r.Duplicates+r.Lost+r.Stuck+r.Human == 0 }
+
+// suite is one run.
+type suite struct {
+	Options
+	client client
+	ledger *ledger
+	began  time.Time
+	killed chan struct{} // closed after the last kill
+
+	mu      sync.Mutex
+	result  Result
+	mayGo   map[string]time.Time // since when objects of a stack ("incarnation/region") may be removed
+	given   map[string]bool      // incarnations that were given up: what they leave was counted once
+	servers map[Role][]int       // processes that the suite started
+	logs    sync.Mutex
+}
+
+// Run kills as Options say while databases are made, changed and removed, and returns what was found once all of them are gone. An error
+// means that the suite itself could not go on.
+func Run(ctx context.Context, o Options) (Result, error) {
+	s := &suite{
+		Options: o, client: client{o.Data}, ledger: newLedger(filepath.Join(o.Aside, "ledger")), began: time.Now(), killed: make(chan struct{}),
+		mayGo: map[string]time.Time{}, given: map[string]bool{}, servers: map[Role][]int{},
+	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	var keepers sync.WaitGroup
+	keeping, stop := context.WithCancel(ctx)
+	keepers.Go(func() { s.keep(keeping, fail, RoleServer, 0, "server", "--listen", "127.0.0.1:0", "--ui=false") })
+	if err := s.client.read(ctx, "/version", &struct{}{}); err != nil {
+		stop()
+		keepers.Wait()
+		return s.result, fmt.Errorf("the server does not start: %w", err)
+	}
+	for n := range o.Workers {
+		keepers.Go(func() { s.keep(keeping, fail, RoleWorker, n+1, "worker") })
+	}
+	var lives sync.WaitGroup
+	for n := range o.Databases {
+		lives.Go(func() {
+			if err := s.life(ctx, n); err != nil {
+				fail(err)
+			}
+		})
+	}
+	among := o.Among
+	if len(among) == 0 {
+		among = Roles()
+	}
+	if o.Workers == 0 {
+		among = slices.DeleteFunc(slices.Clone(among), func(r Role) bool { return r == RoleWorker })
+	}
+	if err := s.kill(ctx, Decide(o.Seed, o.Kills, among)); err != nil {
+		fail(err)
+	}
+	close(s.killed)
+	lives.Wait()
+	if ctx.Err() == nil {
+		s.final(ctx)
+	}
+	err := context.Cause(ctx)
+	stop()
+	keepers.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.result, err
+}
+
+// over reports whether the last kill has fallen.
+func (s *suite) over() bool {
+	select {
+	case <-s.killed:
+		return true
+	default:
+		return false
+	}
+}
+
+// say writes one line into the log.
+func (s *suite) say(format string, args ...any) {
+	s.logs.Lock()
+	defer s.logs.Unlock()
+	_, _ = fmt.Fprintf(s.Log, "%7.1f %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// found counts a flaw.
+func (s *suite) found(f flaw) {
+	s.mu.Lock()
+	switch f.kind {
+	case "orphans":
+		s.result.Orphans++
+	case "duplicates":
+		s.result.Duplicates++
+	case "lost":
+		s.result.Lost++
+	case "stuck":
+		s.result.Stuck++
+	case "human":
+		s.result.Human++
+	}
+	s.mu.Unlock()
+	s.say("FLAW %s: %s", f.kind, f.text)
+}
+
+// environment is what Meridian's processes get beside ours.
+func (s *suite) environment() []string {
+	env := append(os.Environ(),
+		"MERIDIAN_LOCALDB_LEDGER="+s.ledger.file,
+		fmt.Sprintf("MERIDIAN_LOCALDB_DIRECTORIES=%d", s.Directories),
+		"MERIDIAN_LOCALDB_DELAY="+s.Delay.String(),
+	)
+	if s.Timing != "" {
+		env = append(env, "MERIDIAN_TIMING="+s.Timing)
+	}
+	if s.Control != "" {
+		env = append(env, "MERIDIAN_CHAOS_CONTROL="+s.Control)
+	}
+	return env
+}
+
+// again is how soon a process of the suite that ended is started again, as an init system would.
+const again = 100 * time.Millisecond
+
+// quick is the life of a process that did not come up; after so many of these in a row the suite gives up.
+const (
+	quick     = time.Second
+	quickEnds = 20
+)
+
+// keep runs one program of Meridian for ever, and kills it in the end.
+func (s *suite) keep(ctx context.Context, fail context.CancelCauseFunc, role Role, n int, verb string, args ...string) {
+	logFile := filepath.Join(s.Aside, fmt.Sprintf("%s-%d.log", role, n))
+	short := 0
+	for ctx.Err() == nil {
+		started := time.Now()
+		err := s.once(ctx, logFile, role, append([]string{verb, "--data", s.Data}, args...))
+		if ctx.Err() != nil {
+			return
+		}
+		if short++; time.Since(started) > quick {
+			short = 0
+		}
+		if short > quickEnds {
+			fail(fmt.Errorf("%s does not come up, see %s: %w", role, logFile, err))
+			return
+		}
+		if !pause(ctx, again) {
+			return
+		}
+	}
+}
+
+// once runs one program to its end.
+func (s *suite) once(ctx context.Context, logFile string, role Role, args []string) error {
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "meridian"), args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = s.environment(), log, log
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	s.servers[role] = append(s.servers[role], cmd.Process.Pid)
+	s.mu.Unlock()
+	err = cmd.Wait()
+	s.mu.Lock()
+	s.servers[role] = slices.DeleteFunc(s.servers[role], func(pid int) bool { return pid == cmd.Process.Pid })
+	s.mu.Unlock()
+	var ended *exec.ExitError
+	if errors.As(err, &ended) {
+		return nil
+	}
+	return err
+}
+
+// Scaled is a Timing that makes a run of the suite short: what users wait ten seconds for takes two.
+func Scaled() string {
+	text, _ := json.Marshal(map[string]time.Duration{
+		"Heartbeat": 2 * time.Second, "BeatEvery": time.Second, "ReconcileEvery": time.Second, "ReadyMaxEvery": 2 * time.Second,
+		"StopGrace": 10 * time.Second, "WorkflowTaskTimeout": 2 * time.Second,
+	})
+	return string(text)
+}
+
+// Clear kills every process that has to do with a data directory: what a failed run of the suite leaves behind.
+func Clear(data string) {
+	deadline := time.Now().Add(settles)
+	for left := processes(data); len(left) > 0 && time.Now().Before(deadline); left = processes(data) {
+		for _, p := range left {
+			p.signal(syscall.SIGKILL)
+		}
+		pause(context.Background(), lookEvery)
+	}
+}
