@@ -24,6 +24,11 @@ type Timing struct {
 	LightTimeout time.Duration
 	// LinkTimeout bounds one attempt of a link step: the schema copy and the initial copy's wait are cut into attempts.
 	LinkTimeout time.Duration
+	// LinkLook is how long one attempt goes on looking at a link that is not proven yet: a small first copy takes about a second, and the next
+	// attempt comes a second later at the earliest.
+	LinkLook time.Duration
+	// CancelPoll is how often a step that waits for databases looks whether its run was cancelled.
+	CancelPoll time.Duration
 	// WorkflowTaskTimeout is how long the server waits for a worker that took a workflow task: after a kill each run that had one stands
 	// still for it. 5 s is what Temporal's sticky queue of the dead worker costs anyway, and many times what a task takes on a busy machine;
 	// local activities that take longer extend it.
@@ -38,7 +43,7 @@ func DefaultTiming() Timing {
 		ShipEvery: 150 * time.Millisecond, SnapshotDebounce: 50 * time.Millisecond, BeatEvery: 5 * time.Second,
 		AttachPoll: 50 * time.Millisecond, Heartbeat: 10 * time.Second,
 		ReadyEvery: time.Second, ReadyMaxEvery: 15 * time.Second, ReconcileEvery: 10 * time.Second,
-		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, WorkflowTaskTimeout: 5 * time.Second,
+		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, LinkLook: 5 * time.Second, CancelPoll: 250 * time.Millisecond, WorkflowTaskTimeout: 5 * time.Second,
 		StopGrace: 60 * time.Second,
 	}
 }

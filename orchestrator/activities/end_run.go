@@ -55,10 +55,16 @@ func (a *Activities) FailRegion(ctx context.Context, in FailRegionInput) error {
 // FailLink marks a link failed whose activity gave up for good.
 func (a *Activities) FailLink(ctx context.Context, in LinkInput) error {
 	j, err := a.loadLink(ctx, in)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil // it was removed after all
+	}
 	if err != nil {
 		return err
 	}
-	return a.setLink(ctx, j, linkFailed, a.lastError(ctx, in.Run, in.Link))
+	if j.run.Phase == stacks.PhaseLinking {
+		return a.setLink(ctx, j, linkFailed, a.lastError(ctx, in.Run, in.Link))
+	}
+	return a.unlessGone(a.leaveLink(ctx, j, linkFailed, a.lastError(ctx, in.Run, in.Link)))
 }
 
 // errorOf is the newest error in a part of the run's log, "" where there is none.

@@ -19,22 +19,43 @@ import (
 // house is activities on a real store, with a provider and an engine that do nothing: tests play the runner by moving rows.
 type house struct {
 	*Activities
-	t   *testing.T
-	run catalog.Run
+	t      *testing.T
+	run    catalog.Run
+	engine *fakeEngine
 }
 
 type fakeProvider struct{}
 
 func (fakeProvider) Name() string { return "local" }
 
-type fakeEngine struct{ removed error }
-
-func (*fakeEngine) Name() string                                          { return "postgres" }
-func (*fakeEngine) EnsureLink(context.Context, providers.LinkInput) error { return nil }
-func (*fakeEngine) CheckLink(context.Context, providers.LinkInput) (providers.LinkStatus, error) {
-	return providers.LinkStatus{State: providers.StateReady}, nil
+// fakeEngine does nothing, or what a test says.
+type fakeEngine struct {
+	ensure, remove func(ctx context.Context) error
+	check          func() providers.LinkStatus
 }
-func (e *fakeEngine) RemoveLink(context.Context, providers.LinkInput) error { return e.removed }
+
+func (*fakeEngine) Name() string { return "postgres" }
+
+func (e *fakeEngine) EnsureLink(ctx context.Context, _ providers.LinkInput) error {
+	if e.ensure == nil {
+		return nil
+	}
+	return e.ensure(ctx)
+}
+
+func (e *fakeEngine) CheckLink(context.Context, providers.LinkInput) (providers.LinkStatus, error) {
+	if e.check == nil {
+		return providers.LinkStatus{State: providers.StateReady}, nil
+	}
+	return e.check(), nil
+}
+
+func (e *fakeEngine) RemoveLink(ctx context.Context, _ providers.LinkInput) error {
+	if e.remove == nil {
+		return nil
+	}
+	return e.remove(ctx)
+}
 
 func newHouse(t *testing.T) *house {
 	t.Helper()
@@ -48,9 +69,10 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	return &house{t: t, Activities: New(Options{
+	engine := &fakeEngine{}
+	return &house{t: t, engine: engine, Activities: New(Options{
 		Catalog: catalog.New(st, keys), Journal: journal.New(st, keys), Site: terraform.Site{Root: dir},
-		Registry: providers.NewRegistry([]providers.Provider{fakeProvider{}}, []providers.Engine{&fakeEngine{}}),
+		Registry: providers.NewRegistry([]providers.Provider{fakeProvider{}}, []providers.Engine{engine}),
 		Timing:   stacks.DefaultTiming(), Logger: slog.New(slog.DiscardHandler),
 	})}
 }

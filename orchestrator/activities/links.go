@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"meridian/persistence/catalog"
 	"meridian/providers"
@@ -85,12 +86,23 @@ func (a *Activities) loadLink(ctx context.Context, in LinkInput) (linkJob, error
 	return j, nil
 }
 
-// setLink moves a link's row; a larger run that wrote it last wins, and this step is refused.
+// setLink moves a link's row, or makes it; a larger run that wrote it last wins, and this step is refused.
 func (a *Activities) setLink(ctx context.Context, j linkJob, phase, message string) error {
 	j.row.Phase, j.row.Message = phase, message
-	err := a.Catalog.PutLink(ctx, j.row)
+	return superseded(j, a.Catalog.PutLink(ctx, j.row))
+}
+
+// leaveLink moves the row of a link that goes away, and never makes one; catalog.ErrNotFound where another attempt has removed it.
+func (a *Activities) leaveLink(ctx context.Context, j linkJob, phase, message string) error {
+	j.row.Phase, j.row.Message = phase, message
+	return superseded(j, a.Catalog.UpdateLink(ctx, j.row))
+}
+
+func superseded(j linkJob, err error) error {
 	if errors.Is(err, catalog.ErrMoved) {
 		return fmt.Errorf("link %s: %w", j.row.Name, providers.ErrSuperseded)
 	}
 	return err
 }
+
+func timeDuration(d stacks.Duration) time.Duration { return time.Duration(d) }

@@ -59,11 +59,13 @@ func ready(ctx workflow.Context, t stacks.Timing, summary string) workflow.Conte
 	})
 }
 
-// link is for making and proving links: an attempt is bounded, and the next one goes on from what is there.
+// link is for making, proving and removing links: an attempt is bounded, and the next one goes on from what is there. It heartbeats, so that
+// a dead worker is noticed at once and a cancel arrives.
 func link(ctx workflow.Context, t stacks.Timing, giveUp time.Duration, summary string) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		ScheduleToCloseTimeout: giveUp,
 		StartToCloseTimeout:    t.LinkTimeout,
+		HeartbeatTimeout:       t.Heartbeat,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: t.ReadyEvery, BackoffCoefficient: 1.5, MaximumInterval: t.ReadyMaxEvery},
 		Summary:                summary,
 	})

@@ -28,8 +28,37 @@ type linkText struct {
 	Message string      `json:"message,omitempty"`
 }
 
-// PutLink stores a link unless a larger run number wrote it last (ErrMoved).
+// PutLink stores a link unless a larger run number wrote it last, or the link is gone and so is the run that would make it (ErrMoved).
 func (c *Catalog) PutLink(ctx context.Context, l Link) error {
+	return c.writeLink(ctx, l, func(tx *store.Tx, sealed []byte) (sql.Result, error) {
+		return tx.Exec(`INSERT INTO links (incarnation, name, phase, run_number, lag_us, verified_at, sealed)
+			SELECT ?, ?, ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM links WHERE incarnation = ? AND name = ?)
+				OR NOT EXISTS (SELECT 1 FROM runs WHERE incarnation = ? AND number = ? AND ended_at IS NOT NULL)
+			ON CONFLICT (incarnation, name) DO UPDATE SET phase = excluded.phase, run_number = excluded.run_number, lag_us = excluded.lag_us,
+			verified_at = excluded.verified_at, sealed = excluded.sealed WHERE links.run_number <= excluded.run_number`,
+			l.Incarnation, l.Name, l.Phase, l.RunNumber, l.Lag.Microseconds(), optionalMicros(l.VerifiedAt), sealed,
+			l.Incarnation, l.Name, l.Incarnation, l.RunNumber)
+	})
+}
+
+// UpdateLink changes a link that is there, unless a larger run number wrote it last (ErrMoved). It never makes one: ErrNotFound.
+func (c *Catalog) UpdateLink(ctx context.Context, l Link) error {
+	return c.writeLink(ctx, l, func(tx *store.Tx, sealed []byte) (sql.Result, error) {
+		var there bool
+		err := tx.QueryRow("SELECT EXISTS (SELECT 1 FROM links WHERE incarnation = ? AND name = ?)", l.Incarnation, l.Name).Scan(&there)
+		if err == nil && !there {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return nil, err
+		}
+		return tx.Exec(`UPDATE links SET phase = ?, run_number = ?, lag_us = ?, verified_at = ?, sealed = ? WHERE incarnation = ? AND name = ? AND run_number <= ?`,
+			l.Phase, l.RunNumber, l.Lag.Microseconds(), optionalMicros(l.VerifiedAt), sealed, l.Incarnation, l.Name, l.RunNumber)
+	})
+}
+
+// writeLink writes a link's row and tells the feed; ErrMoved where nothing was written.
+func (c *Catalog) writeLink(ctx context.Context, l Link, write func(tx *store.Tx, sealed []byte) (sql.Result, error)) error {
 	sealed, err := c.sealJSON(linkText{Spec: l.Spec, Message: l.Message}, rowContext("links", l.Incarnation, l.Name))
 	if err != nil {
 		return err
@@ -39,17 +68,14 @@ func (c *Catalog) PutLink(ctx context.Context, l Link) error {
 		if err != nil {
 			return err
 		}
-		r, err := tx.Exec(`INSERT INTO links (incarnation, name, phase, run_number, lag_us, verified_at, sealed) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (incarnation, name) DO UPDATE SET phase = excluded.phase, run_number = excluded.run_number, lag_us = excluded.lag_us,
-			verified_at = excluded.verified_at, sealed = excluded.sealed WHERE links.run_number <= excluded.run_number`,
-			l.Incarnation, l.Name, l.Phase, l.RunNumber, l.Lag.Microseconds(), optionalMicros(l.VerifiedAt), sealed)
+		r, err := write(tx, sealed)
 		if err != nil {
 			return fmt.Errorf("link %s of %s: %w", l.Name, l.Incarnation, err)
 		}
 		if n, err := r.RowsAffected(); err != nil {
 			return err
 		} else if n == 0 {
-			return fmt.Errorf("link %s of %s, which a run after %d wrote: %w", l.Name, l.Incarnation, l.RunNumber, ErrMoved)
+			return fmt.Errorf("link %s of %s, by run %d: %w", l.Name, l.Incarnation, l.RunNumber, ErrMoved)
 		}
 		return tx.Notify("database", d.Namespace+"/"+d.Name)
 	})

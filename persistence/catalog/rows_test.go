@@ -181,6 +181,32 @@ func TestLinks(t *testing.T) {
 	h.is(h.PutLink(ctx, catalog.Link{Incarnation: "nothing", Name: "a-b"}), catalog.ErrNotFound)
 }
 
+// TestALinkThatIsGoneStaysGone has attempts that are slower than the link's removal.
+func TestALinkThatIsGoneStaysGone(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	made := h.finishNew("orders", "15")
+	link := catalog.Link{Incarnation: made.Incarnation, Name: "ankara-istanbul", Phase: "copying", RunNumber: made.Number}
+	h.is(h.PutLink(ctx, link), catalog.ErrMoved) // its run has ended
+	h.is(h.UpdateLink(ctx, link), catalog.ErrNotFound)
+	removes := h.submit(spec("orders", "16"), 1)
+	link.RunNumber = removes.Number
+	h.must(h.PutLink(ctx, link))
+	link.Phase, link.RunNumber = "verified", made.Number
+	h.is(h.PutLink(ctx, link), catalog.ErrMoved)
+	h.is(h.UpdateLink(ctx, link), catalog.ErrMoved)
+	link.Phase, link.RunNumber = "removing", removes.Number
+	h.must(h.UpdateLink(ctx, link))
+	if got, err := h.Links(ctx, made.Incarnation); err != nil || len(got) != 1 || got[0].Phase != "removing" {
+		t.Fatalf("links %+v, %v", got, err)
+	}
+	h.must(h.DeleteLink(ctx, made.Incarnation, link.Name))
+	h.is(h.UpdateLink(ctx, link), catalog.ErrNotFound)
+	if got, err := h.Links(ctx, made.Incarnation); err != nil || len(got) != 0 {
+		t.Fatalf("links %+v, %v", got, err)
+	}
+}
+
 func TestRemoveRegion(t *testing.T) {
 	h := newHouse(t)
 	ctx := t.Context()

@@ -108,8 +108,11 @@ func (l *link) checkCopy(ctx context.Context, p pair) (providers.LinkStatus, err
 			all++
 		}
 	}
-	if done < all || !ours {
+	switch {
+	case done < all:
 		return pending("copying %s: %d of %d tables", p.database, done, all), nil
+	case !ours:
+		return pending("starting to replicate %s", p.database), nil
 	}
 	return providers.LinkStatus{State: providers.StateReady}, nil
 }
