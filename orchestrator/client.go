@@ -203,6 +203,8 @@ func (c *Client) problem(err error, what string) error {
 		return p
 	case isNotFound(err):
 		return &Problem{Code: CodeNotFound, Title: what + " is not here", Next: "see meridian get databases, or meridian run list"}
+	case errors.Is(err, catalog.ErrReadOnly):
+		return &Problem{Code: CodeRefused, Title: "nothing is applied for now", Detail: err.Error(), Next: "see what differs from the world, and end this: meridian fsck"}
 	case errors.Is(err, catalog.ErrStaleDigest):
 		return &Problem{Code: CodeStalePlan, Title: "this is not the plan of " + what, Detail: "the plan was made anew, or the digest is of another run", Next: "look at it with meridian run watch and approve the digest that it shows"}
 	case errors.Is(err, catalog.ErrDestroying):

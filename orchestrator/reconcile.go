@@ -140,11 +140,26 @@ func (r *Reconciler) locations(ctx context.Context, run catalog.Run) error {
 
 // strays ends workflows of ours whose run has ended or is not in the catalog: the store may have been restored older.
 func (r *Reconciler) strays(ctx context.Context, rows map[string]bool) error {
+	ids, err := r.strayIDs(ctx, rows)
+	if err != nil {
+		return err
+	}
+	for id, run := range ids {
+		if err := r.stray(ctx, id, run); err != nil {
+			r.logger.Warn("stray workflow", "workflow", id, "error", err)
+		}
+	}
+	return nil
+}
+
+// strayIDs maps each of our open workflows of runs that is not among these to its run.
+func (r *Reconciler) strayIDs(ctx context.Context, rows map[string]bool) (map[string]string, error) {
+	out := map[string]string{}
 	var page []byte
 	for {
 		list, err := r.waker.temporal.ListOpenWorkflow(ctx, &workflowservice.ListOpenWorkflowExecutionsRequest{MaximumPageSize: 500, NextPageToken: page})
 		if err != nil {
-			return fmt.Errorf("listing workflows: %w", err)
+			return nil, fmt.Errorf("listing workflows: %w", err)
 		}
 		prefix := workflows.RunID(r.waker.installation, "")
 		for _, e := range list.GetExecutions() {
@@ -152,12 +167,10 @@ func (r *Reconciler) strays(ctx context.Context, rows map[string]bool) error {
 			if !strings.HasPrefix(id, prefix) || strings.Contains(strings.TrimPrefix(id, prefix), "/") || rows[id] {
 				continue
 			}
-			if err := r.stray(ctx, id, strings.TrimPrefix(id, prefix)); err != nil {
-				r.logger.Warn("stray workflow", "workflow", id, "error", err)
-			}
+			out[id] = strings.TrimPrefix(id, prefix)
 		}
 		if page = list.GetNextPageToken(); len(page) == 0 {
-			return nil
+			return out, nil
 		}
 	}
 }

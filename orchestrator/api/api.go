@@ -51,6 +51,7 @@ type Operator interface {
 	DiffStates(ctx context.Context, from orchestrator.StateRef, to string) (orchestrator.StateDiffView, error)
 	PullState(ctx context.Context, ref orchestrator.StateRef, actor string) (orchestrator.StateFileView, error)
 	RestoreState(ctx context.Context, in orchestrator.RestoreStateRequest) (orchestrator.StateVersionView, error)
+	Fsck(ctx context.Context, in orchestrator.FsckRequest) (orchestrator.FsckView, error)
 }
 
 var _ Service = (*orchestrator.Client)(nil)
@@ -108,6 +109,7 @@ func New(o Options) http.Handler {
 	s.addRuns(routes)
 	s.addWatch(routes)
 	s.addStates(routes)
+	s.addFsck(routes)
 	return r
 }
 
@@ -128,12 +130,20 @@ const requestTimeout = 60 * time.Second
 
 // handle registers one operation: body limit, time limit, and errors as problems.
 func handle[I, O any](s *server, routes huma.API, op huma.Operation, fn func(context.Context, *I) (*O, error)) {
+	handleFor(s, routes, op, requestTimeout, fn)
+}
+
+// longTimeout bounds the routes that look at everything, or run terraform.
+const longTimeout = 15 * time.Minute
+
+// handleFor is handle with a time limit of its own.
+func handleFor[I, O any](s *server, routes huma.API, op huma.Operation, limit time.Duration, fn func(context.Context, *I) (*O, error)) {
 	op.MaxBodyBytes = maxBody
-	op.BodyReadTimeout = requestTimeout + 5*time.Second // huma leaves the deadline set: a shorter one would end the handler
+	op.BodyReadTimeout = limit + 5*time.Second // huma leaves the deadline set: a shorter one would end the handler
 	op.Path = Prefix + op.Path
 	op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 	huma.Register(routes, op, func(ctx context.Context, in *I) (*O, error) {
-		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
 		out, err := fn(ctx, in)
 		if err != nil {

@@ -179,7 +179,11 @@ func join(segments ...string) string {
 }
 
 func (c *HTTPClient) call(ctx context.Context, method, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout+5*time.Second)
+	return c.callFor(ctx, requestTimeout, method, path, in, out)
+}
+
+func (c *HTTPClient) callFor(ctx context.Context, limit time.Duration, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, limit+5*time.Second)
 	defer cancel()
 	resp, err := c.send(ctx, method, path, in)
 	if err != nil {

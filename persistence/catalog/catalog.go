@@ -81,20 +81,23 @@ func (c *Catalog) Installation(ctx context.Context) (string, error) {
 	return id, nil
 }
 
+// sealedTables are the catalog's tables with sealed values, and their keys.
+var sealedTables = []struct {
+	table string
+	key   []string
+}{
+	{"meta", []string{"key"}},
+	{"runs", []string{"id"}},
+	{"run_regions", []string{"run", "region"}},
+	{"secrets", []string{"incarnation", "name"}},
+	{"endpoints", []string{"stack"}},
+	{"links", []string{"incarnation", "name"}},
+	{"run_log", []string{"run", "seq"}},
+}
+
 // Reseal seals everything again that the newest key did not seal. It can be ended and started again at any time.
 func (c *Catalog) Reseal(ctx context.Context) error {
-	for _, t := range []struct {
-		table string
-		key   []string
-	}{
-		{"meta", []string{"key"}},
-		{"runs", []string{"id"}},
-		{"run_regions", []string{"run", "region"}},
-		{"secrets", []string{"incarnation", "name"}},
-		{"endpoints", []string{"stack"}},
-		{"links", []string{"incarnation", "name"}},
-		{"run_log", []string{"run", "seq"}},
-	} {
+	for _, t := range sealedTables {
 		err := c.st.RewriteSealed(ctx, t.table, t.key, c.keys.Prefix(), func(key []string, sealed []byte) ([]byte, error) {
 			row := rowContext(t.table, key...)
 			plain, err := c.keys.Open(sealed, row)

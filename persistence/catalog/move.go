@@ -100,6 +100,9 @@ func (c *Catalog) advance(tx *store.Tx, r Run, m Move) error {
 
 // mayWork answers whether a run is the active one and has the yes that it needs; else ErrRefused with the reason.
 func mayWork(tx *store.Tx, r Run, d Database) error {
+	if err := mayApply(tx); err != nil {
+		return err
+	}
 	if d.ActiveRun != r.ID {
 		return fmt.Errorf("run %s is not the active one (%q is): %w", r.ID, d.ActiveRun, ErrRefused)
 	}

@@ -73,6 +73,11 @@ func (c *Catalog) submit(tx *store.Tx, in SubmitInput, effective []byte) (Run, e
 	if d.Revision != in.ExpectRevision {
 		return Run{}, fmt.Errorf("database %s/%s has revision %d, not %d: %w", meta.Namespace, meta.Name, d.Revision, in.ExpectRevision, ErrMoved)
 	}
+	if in.Kind == stacks.RunApply {
+		if err := mayApply(tx); err != nil {
+			return Run{}, err
+		}
+	}
 	if unknown {
 		if d, err = c.newDatabase(tx, in); err != nil {
 			return Run{}, err
@@ -208,6 +213,9 @@ func (c *Catalog) SubmitDestroy(ctx context.Context, namespace, name, actor stri
 	err = c.st.Write(ctx, func(tx *store.Tx) error {
 		d, err := livingDatabase(tx, namespace, name)
 		if err != nil {
+			return err
+		}
+		if err := mayApply(tx); err != nil {
 			return err
 		}
 		working, err := c.workingDestroy(tx, d)

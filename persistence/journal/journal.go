@@ -41,18 +41,21 @@ func New(st *store.Store, keys *keyring.Keyring) *Journal { return &Journal{st: 
 // Store is the store below, for a transaction that sees catalog and journal at once.
 func (j *Journal) Store() *store.Store { return j.st }
 
+// sealedTables are the journal's tables with sealed values, and their keys.
+var sealedTables = []struct {
+	table string
+	key   []string
+}{
+	{"steps", []string{"id"}},
+	{"results", []string{"step"}},
+	{"events", []string{"stack", "epoch", "fence", "first_seq"}},
+	{"states", []string{"stack", "epoch", "fence", "serial"}},
+	{"artifacts", []string{"id"}},
+}
+
 // Reseal seals everything again that the newest key did not seal. It can be ended and started again at any time.
 func (j *Journal) Reseal(ctx context.Context) error {
-	for _, t := range []struct {
-		table string
-		key   []string
-	}{
-		{"steps", []string{"id"}},
-		{"results", []string{"step"}},
-		{"events", []string{"stack", "epoch", "fence", "first_seq"}},
-		{"states", []string{"stack", "epoch", "fence", "serial"}},
-		{"artifacts", []string{"id"}},
-	} {
+	for _, t := range sealedTables {
 		err := j.st.RewriteSealed(ctx, t.table, t.key, j.keys.Prefix(), func(key []string, sealed []byte) ([]byte, error) {
 			parts := make([]any, len(key))
 			for i, k := range key {

@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	module        = "local-postgres"
-	resourceType  = "localdb_postgres"
-	directoryType = "localdb_directory"
+	module       = "local-postgres"
+	resourceType = "localdb_postgres"
+	// resourceAddress is where a stack has its server: the call of each region's module is named "database".
+	resourceAddress = "module.database.localdb_postgres.this"
+	directoryType   = "localdb_directory"
 )
 
 // defaults are what replication between regions needs, with room for a handful of links and databases. A spec may raise the numbers.

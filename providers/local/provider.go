@@ -1,7 +1,8 @@
 // Package local is the provider whose places are loopback addresses of this machine: real PostgreSQL servers, provisioned by our own
 // Terraform plugin.
 //
-// It must never start, stop or change a server: terraform does, through the plugin. It only says what a region is made of, and looks.
+// It must never start, stop or change a server: terraform does, through the plugin. It only says what a region is made of, and looks. The
+// one exception is RemoveObject: a server that no state knows is removed where a person named exactly that one.
 package local
 
 import (

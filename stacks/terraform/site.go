@@ -32,6 +32,11 @@ func (s Site) SpoolDir(id stacks.StackID) string {
 	return filepath.Join(s.Root, "spool", stackDir(id))
 }
 
+// Spools lists the directories of all spools that are there.
+func (s Site) Spools() ([]string, error) {
+	return filepath.Glob(filepath.Join(s.Root, "spool", "*", "*", "*"))
+}
+
 // RunnerLock is held by a living runner and never inherited.
 func (s Site) RunnerLock(id stacks.StackID) string {
 	return filepath.Join(s.Root, "locks", stackDir(id)+".runner")

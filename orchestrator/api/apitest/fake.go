@@ -46,6 +46,8 @@ type Fake struct {
 	Actors []string
 	now    time.Time
 	states map[string][]orchestrator.StateVersionView
+	// accepted says that the findings of Fsck were accepted.
+	accepted bool
 }
 
 type run struct {

@@ -127,3 +127,30 @@ func (f *Fake) RestoreState(_ context.Context, in orchestrator.RestoreStateReque
 	f.states[key] = append(f.states[key], v)
 	return v, nil
 }
+
+// Fsck finds an orphan once a database of the name Danger is there, and repairs another finding.
+func (f *Fake) Fsck(_ context.Context, in orchestrator.FsckRequest) (orchestrator.FsckView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Actors = append(f.Actors, "fsck "+in.Actor)
+	v := orchestrator.FsckView{Checks: orchestrator.Checks, Findings: []orchestrator.FsckFinding{}, Digest: "none"}
+	if _, err := f.database(stacks.DefaultNamespace, Danger); err != nil {
+		return v, nil
+	}
+	v.Digest = "0123456789abcdef"
+	v.Findings = append(v.Findings, orchestrator.FsckFinding{
+		Check: orchestrator.CheckWorldKnown, Subject: "/servers/x", What: "no state knows it", Next: "adopt it or remove it: meridian orphans list",
+	})
+	active := orchestrator.FsckFinding{Check: orchestrator.CheckRunActive, Subject: "default/danger", What: "its active run r-1 has ended"}
+	if in.Repair {
+		active.Repaired = "chose anew"
+	}
+	v.Findings = append(v.Findings, active)
+	if !f.accepted {
+		v.ReadOnly = "restored from old"
+	}
+	if in.Accept == v.Digest {
+		v.ReadOnly, v.Ended, f.accepted = "", true, true
+	}
+	return v, nil
+}

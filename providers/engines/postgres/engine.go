@@ -22,6 +22,7 @@ var (
 	_ providers.ObjectEnsurer     = (*Engine)(nil)
 	_ providers.Linker            = (*Engine)(nil)
 	_ providers.ConnectionStrings = (*Engine)(nil)
+	_ providers.SlotLister        = (*Engine)(nil)
 )
 
 // Option changes an Engine that New makes.
