@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/providers"
+	"meridian/providers/pgconf"
 )
 
 // maintenanceDB is the database that every server has; the fence lives in it.
@@ -46,25 +47,18 @@ func connect(ctx context.Context, t providers.Target, database string, run int64
 	return conn, nil
 }
 
-// dial opens one session. The password is never part of a string that is parsed, so no parse error can quote it.
+// dial opens one session.
 func dial(ctx context.Context, t providers.Target, database, user, password string, params map[string]string) (*pgx.Conn, error) {
 	if t.Endpoint.Host == "" {
 		return nil, errNoAddress // a driver would try this machine's own server
 	}
-	words := []string{
-		"host=" + quoteConn(t.Endpoint.Host), "port=" + strconv.Itoa(t.Endpoint.Port), "user=" + quoteConn(user),
-		"dbname=" + quoteConn(database), "target_session_attrs=any",
-	}
-	if t.Endpoint.TLSMode != "" {
-		words = append(words, "sslmode="+quoteConn(t.Endpoint.TLSMode))
-	}
-	cfg, err := pgx.ParseConfig(strings.Join(words, " "))
+	cfg, err := pgconf.New(pgconf.Target{
+		Host: t.Endpoint.Host, Port: t.Endpoint.Port, Database: database, User: user, Password: password, TLSMode: t.Endpoint.TLSMode,
+		Timeout: connectTimeout, Params: params,
+	})
 	if err != nil {
 		return nil, err
 	}
-	cfg.Password = password
-	cfg.ConnectTimeout = connectTimeout
-	cfg.RuntimeParams = params
 	return pgx.ConnectConfig(ctx, cfg)
 }
 
@@ -75,11 +69,6 @@ func shut(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)
-}
-
-// quoteConn quotes a value of a libpq connection string.
-func quoteConn(s string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(s) + "'"
 }
 
 // quoteLiteral quotes an SQL string; our sessions have standard_conforming_strings on.

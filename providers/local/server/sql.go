@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"meridian/providers/pgconf"
 )
 
 const connectFor = 10 * time.Second
@@ -22,15 +24,13 @@ func (s Spec) connect(ctx context.Context) (*pgx.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("no server runs in %s", s.Home)
 	}
-	cfg, err := pgx.ParseConfig("sslmode=disable")
+	cfg, err := pgconf.New(pgconf.Target{
+		Host: s.dataDir(), Port: p.port, User: AdminUser, Database: "postgres", TLSMode: "disable", Timeout: connectFor,
+		Params: map[string]string{"application_name": "meridian"},
+	})
 	if err != nil {
 		return nil, err
 	}
-	// Nothing of libpq's environment may decide where we go.
-	cfg.Host, cfg.Port, cfg.User, cfg.Password, cfg.Database = s.dataDir(), uint16(p.port), AdminUser, "", "postgres"
-	cfg.Fallbacks, cfg.TLSConfig = nil, nil
-	cfg.RuntimeParams = map[string]string{"application_name": "meridian"}
-	cfg.ConnectTimeout = connectFor
 	cfg.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
 	cfg.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return s.dialSocket(ctx, p.port) }
 	conn, err := pgx.ConnectConfig(ctx, cfg)
