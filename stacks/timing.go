@@ -35,6 +35,13 @@ type Timing struct {
 	WorkflowTaskTimeout time.Duration
 	// StopGrace is how long a terraform that was told to stop (SIGINT) has before SIGKILL.
 	StopGrace time.Duration
+	// Lease is how long a site may let terraform work on a stack without a sign of life in a store that several sites share: long enough
+	// that a failover of the store or of a network disturbs nobody. Each beat renews it.
+	Lease time.Duration
+	// LeaseStop is how long before the lease's end terraform gets SIGINT: long enough for most clouds to answer what is in flight.
+	LeaseStop time.Duration
+	// LeaseKill is how long before the lease's end terraform's processes get SIGKILL: no call of theirs is sent after it.
+	LeaseKill time.Duration
 }
 
 // DefaultTiming is what users get.
@@ -45,5 +52,6 @@ func DefaultTiming() Timing {
 		ReadyEvery: time.Second, ReadyMaxEvery: 15 * time.Second, ReconcileEvery: 10 * time.Second,
 		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, LinkLook: 5 * time.Second, CancelPoll: 250 * time.Millisecond, WorkflowTaskTimeout: 5 * time.Second,
 		StopGrace: 60 * time.Second,
+		Lease: 10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
 	}
 }

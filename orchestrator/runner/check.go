@@ -78,7 +78,7 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 		return res, err
 	}
 	said := readOutput(outputPath)
-	res.Outcome, res.ExitCode, res.Diagnostics = outcomeOf(step.Kind, exit, true, false), exit.Code, said.diagnostics
+	res.Outcome, res.ExitCode, res.Diagnostics = outcomeOf(step.Kind, exit, true, nil), exit.Code, said.diagnostics
 	if res.Outcome == journal.OutcomeChanges {
 		if err := readCheck(ctx, &res, p, dir); err != nil {
 			return res, err

@@ -65,9 +65,14 @@ func newWorld(t *testing.T) *world {
 	if _, err := exec.LookPath("terraform"); err != nil {
 		t.Skip("no terraform on PATH")
 	}
-	ctx := context.Background()
 	root := t.TempDir()
-	st, err := store.Open(ctx, root)
+	return newWorldIn(t, root, root)
+}
+
+// newWorldIn makes a world on the site root, whose store is elsewhere.
+func newWorldIn(t *testing.T, root, where string) *world {
+	t.Helper()
+	st, err := store.Open(context.Background(), where)
 	check(t, err)
 	t.Cleanup(func() { check(t, st.Close()) })
 	keys, err := keyring.Open(keyring.Source{Dir: root}, true)

@@ -19,8 +19,8 @@ import (
 )
 
 // outcomeOf decides how a step ended, from how terraform ended. stopped says that it was told to stop.
-// No exit code, or death by a signal, is an interruption: what terraform was making is then in the events alone.
-func outcomeOf(kind journal.StepKind, exit exitRecord, known, stopped bool) journal.Outcome {
+// Told so by the end of the lease is an interruption too. No exit code, or death by a signal, is an interruption: what terraform was making is then in the events alone.
+func outcomeOf(kind journal.StepKind, exit exitRecord, known bool, stopped *cancelRecord) journal.Outcome {
 	clean := known && exit.Signal == "" && exit.Error == ""
 	switch {
 	case clean && kind == journal.StepApply && exit.Code == 0:
@@ -29,7 +29,9 @@ func outcomeOf(kind journal.StepKind, exit exitRecord, known, stopped bool) jour
 		return journal.OutcomeUnchanged
 	case clean && kind != journal.StepApply && exit.Code == 2:
 		return journal.OutcomeChanges
-	case stopped:
+	case stopped != nil && stopped.Lease:
+		return journal.OutcomeInterrupted
+	case stopped != nil:
 		return journal.OutcomeCancelled
 	case clean, known && exit.Error != "":
 		return journal.OutcomeFailed
@@ -41,7 +43,7 @@ func outcomeOf(kind journal.StepKind, exit exitRecord, known, stopped bool) jour
 func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal.Result, *journal.Artifact) {
 	said := readOutput(r.spool.path(outputFile))
 	res := journal.Result{
-		Step: r.att.Step, Outcome: outcomeOf(r.att.Kind, exit, known, r.cancelled != nil), ExitCode: exit.Code,
+		Step: r.att.Step, Outcome: outcomeOf(r.att.Kind, exit, known, r.stopped()), ExitCode: exit.Code,
 		Serial: r.att.Serial, Diagnostics: said.diagnostics, Launches: 1,
 		StartedAt: r.att.StartedAt, FinishedAt: time.Now().UTC(),
 	}

@@ -169,6 +169,9 @@ func (r *run) follow(ctx context.Context) (launched bool, err error) {
 // would make terraform drop what it is making.
 func (r *run) cancel() {
 	if r.cancelled == nil {
+		if r.cancelled = r.stopped(); r.cancelled != nil {
+			return // by the shim, at the end of the lease
+		}
 		if _, ok := r.family.terraform(); !ok {
 			return // not started yet: the next look will see it
 		}

@@ -60,8 +60,22 @@ func (w *worker) settle(ctx context.Context, id stacks.StackID) (*lock, []procSt
 	if !current {
 		return r.discard(ctx)
 	}
+	sent, err := bootClock()
+	if err != nil {
+		return nil, nil, err
+	}
 	w.log.Info("adopt", "attempt", att.ID, "adopted_step", att.Step, "fence", att.Fence.Number)
-	if err := w.journal.Adopted(ctx, att.Stack, att.Fence, w.me.PID, w.boot); err != nil {
+	fence, err := w.journal.Adopted(ctx, att.Stack, att.Fence, w.me.PID, w.boot)
+	if err != nil {
+		return nil, nil, err
+	}
+	if fence != att.Fence { // the store's epoch was raised
+		r.att.Fence = fence
+		if err := sp.put(attemptFile, r.att, true); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := r.renewed(sent); err != nil {
 		return nil, nil, err
 	}
 	launched, err := r.follow(ctx)
@@ -98,7 +112,7 @@ func (w *worker) current(ctx context.Context, att attempt) (journal.Step, bool, 
 	if errors.Is(err, journal.ErrNotFound) {
 		return step, false, nil
 	}
-	return step, err == nil && head.Fence == att.Fence && head.Status == journal.HeadRunning, err
+	return step, err == nil && head.Fence.Attempt == att.ID && head.Site == w.siteID && head.Status == journal.HeadRunning, err
 }
 
 // discard drops an attempt that has nothing to ship: terraform was never started, or its step is finished and only the cleaning was

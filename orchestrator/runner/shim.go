@@ -62,6 +62,9 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 			}()
 		}
 	}
+	if _, act := leaseNow(s); act != leaseRuns {
+		return failed(errors.New(errLeaseOver))
+	}
 	if err := cmd.Start(); err != nil {
 		return failed(err)
 	}
@@ -70,7 +73,9 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 			fmt.Fprintln(os.Stderr, "shim:", err)
 		}
 	}
+	guard := guardLease(s, cmd.Process)
 	err = cmd.Wait()
+	guard.end()
 	exit := exitRecord{Code: cmd.ProcessState.ExitCode(), At: time.Now().UTC()}
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) {

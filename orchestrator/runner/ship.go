@@ -27,13 +27,20 @@ func (r *run) shipLoop(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		desired, err := r.shipTick(ctx, n%looksEvery == 0, time.Since(beat) >= r.timing.BeatEvery)
+		beats := time.Since(beat) >= r.timing.BeatEvery
+		sent, clock := bootClock()
+		desired, err := r.shipTick(ctx, n%looksEvery == 0, beats)
+		if beats && err == nil && clock == nil {
+			if err := r.renewed(sent); err != nil {
+				r.log.Warn("write the lease down: it ends as it was", "error", err)
+			}
+		}
 		switch {
 		case errors.Is(err, journal.ErrFenced):
 			return err
 		case err != nil && ctx.Err() == nil:
 			r.log.Warn("the store is away, the spool keeps all", "error", err)
-		case time.Since(beat) >= r.timing.BeatEvery:
+		case beats:
 			beat = time.Now()
 		}
 		// One who was told to stop is watched even while the store is away.

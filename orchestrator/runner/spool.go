@@ -62,6 +62,8 @@ type exitRecord struct {
 // cancelRecord says since when terraform has been told to stop.
 type cancelRecord struct {
 	At time.Time `json:"at"`
+	// Lease says that it was not asked for: the site's lease on the stack came to its end.
+	Lease bool `json:"lease,omitempty"`
 }
 
 // spool is the directory of one stack's attempt.

@@ -66,6 +66,12 @@ func (w *worker) runStepOnce(ctx context.Context, o stepOptions) error {
 		}
 		return err
 	}
+	if err := w.takeOver(ctx, id); err != nil {
+		return err
+	}
+	if done, err := w.hasResult(ctx, step.ID); err != nil || done {
+		return err
+	}
 	if stackLock == nil {
 		r := &refusal{outcome: journal.OutcomeFailed, diag: heldDiagnostic(stacks.SeverityError, foreign)}
 		return w.finishRefused(ctx, step, o.attempt, r, false)
@@ -99,6 +105,10 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 		return err
 	}
 	defer slot.close()
+	sent, err := bootClock()
+	if err != nil {
+		return err
+	}
 	fence, err := w.takeFence(ctx, p, attemptID)
 	if r := new(refusal); errors.As(err, &r) {
 		return w.finishRefused(ctx, step, attemptID, r, true)
@@ -116,6 +126,9 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	}
 	r := w.newRun(att, step)
 	defer r.tail.close()
+	if err := r.renewed(sent); err != nil {
+		return w.giveUp(ctx, att, stageRefusal(err))
+	}
 	if err := r.start(p, stackLock); err != nil {
 		return w.giveUp(ctx, att, notStarted(err.Error()))
 	}

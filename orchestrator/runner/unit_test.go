@@ -49,7 +49,7 @@ func TestOutcomeOf(t *testing.T) {
 		kind    journal.StepKind
 		exit    exitRecord
 		known   bool
-		stopped bool
+		stopped *cancelRecord
 		want    journal.Outcome
 	}{
 		"plan, nothing changes":        {kind: plan, known: true, want: journal.OutcomeUnchanged},
@@ -62,9 +62,11 @@ func TestOutcomeOf(t *testing.T) {
 		"killed":                       {kind: apply, exit: exitRecord{Code: -1, Signal: "killed"}, known: true, want: journal.OutcomeInterrupted},
 		"unknown":                      {kind: apply, want: journal.OutcomeInterrupted},
 		"could not be started":         {kind: apply, exit: exitRecord{Code: -1, Error: "no such file"}, known: true, want: journal.OutcomeFailed},
-		"stopped":                      {kind: apply, exit: exitRecord{Code: 1}, known: true, stopped: true, want: journal.OutcomeCancelled},
-		"stopped by force":             {kind: apply, exit: exitRecord{Code: -1, Signal: "killed"}, known: true, stopped: true, want: journal.OutcomeCancelled},
-		"stopped too late: it is done": {kind: apply, known: true, stopped: true, want: journal.OutcomeApplied},
+		"stopped":                      {kind: apply, exit: exitRecord{Code: 1}, known: true, stopped: &cancelRecord{}, want: journal.OutcomeCancelled},
+		"stopped by force":             {kind: apply, exit: exitRecord{Code: -1, Signal: "killed"}, known: true, stopped: &cancelRecord{}, want: journal.OutcomeCancelled},
+		"stopped too late: it is done": {kind: apply, known: true, stopped: &cancelRecord{}, want: journal.OutcomeApplied},
+		"stopped by its lease":         {kind: apply, exit: exitRecord{Code: 1}, known: true, stopped: &cancelRecord{Lease: true}, want: journal.OutcomeInterrupted},
+		"killed by its lease":          {kind: plan, exit: exitRecord{Code: -1, Signal: "killed"}, known: true, stopped: &cancelRecord{Lease: true}, want: journal.OutcomeInterrupted},
 	} {
 		if got := outcomeOf(c.kind, c.exit, c.known, c.stopped); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)

@@ -72,6 +72,13 @@ func openWorker(ctx context.Context, site terraform.Site, log *slog.Logger) (*wo
 		return nil, errors.Join(fmt.Errorf("keyring: %w", err), w.store.Close())
 	}
 	w.catalog, w.journal = catalog.New(w.store, keys), journal.New(w.store, keys)
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	if err := w.journal.SeeSite(ctx, w.siteID, w.boot, host); err != nil {
+		return nil, errors.Join(err, w.store.Close())
+	}
 	return w, nil
 }
 

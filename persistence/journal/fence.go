@@ -21,12 +21,15 @@ type TakeInput struct {
 	BootID    string
 	Terraform string
 	Template  string
-	// OverProven says that the caller, holding both locks of the site that the head names, has proven the last attempt over and shipped what it left.
+	// OverProven says that the caller, holding both locks of Site, has proven the last attempt of this site over and shipped what it left.
 	OverProven bool
+	// Seen is what the caller saw of another site's attempt, where it waited for the end of its lease, which is Lease long.
+	Seen  *Sighting
+	Lease time.Duration
 }
 
 // TakeFence takes the next fence within tx, by compare-and-set on the head. It refuses a step that has a result (ErrHasResult) and a
-// head that runs unless OverProven (ErrRunning). The same tx calls the catalog's gate first where the step applies.
+// head that runs unless its attempt is proven over: by OverProven on its own site, by Over for another (ErrRunning). The same tx calls the catalog's gate first where the step applies.
 func (j *Journal) TakeFence(ctx context.Context, tx *store.Tx, in TakeInput) (Fence, error) {
 	if in.Attempt == "" {
 		return Fence{}, errors.New("take the fence: the attempt has no ID")
@@ -46,13 +49,20 @@ func (j *Journal) TakeFence(ctx context.Context, tx *store.Tx, in TakeInput) (Fe
 	if done, err := hasResult(tx, in.Step); err != nil || done {
 		return Fence{}, errors.Join(err, wrapIf(done, "step "+in.Step, ErrHasResult))
 	}
-	if h.Status == HeadRunning && !in.OverProven {
-		return Fence{}, fmt.Errorf("stack %s, attempt %s, runner %d on %s: %w", in.Stack, h.Fence.Attempt, h.RunnerPID, h.Site, ErrRunning)
+	if h.Status == HeadRunning {
+		over := in.OverProven
+		if h.Site != in.Site {
+			why, err := proof(tx, h.Head, in.Seen, in.Lease)
+			if err != nil {
+				return Fence{}, err
+			}
+			over = why != ""
+		}
+		if !over {
+			return Fence{}, fmt.Errorf("stack %s, attempt %s, runner %d on %s: %w", in.Stack, h.Fence.Attempt, h.RunnerPID, h.Site, ErrRunning)
+		}
 	}
-	epoch, err := currentEpoch(tx)
-	if err != nil {
-		return Fence{}, err
-	}
+	epoch := h.epoch
 	// Events that an earlier attempt of this step left stay; those of this one count on after them.
 	var base int64
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(step_last), 0) FROM events WHERE step = ?", in.Step).Scan(&base); err != nil {
@@ -60,7 +70,7 @@ func (j *Journal) TakeFence(ctx context.Context, tx *store.Tx, in TakeInput) (Fe
 	}
 	f := Fence{Epoch: epoch, Number: h.Fence.Number + 1, Attempt: in.Attempt}
 	r, err := tx.ExecContext(ctx, `UPDATE heads SET epoch = ?, fence = ?, attempt = ?, status = ?, step = ?, run = ?, desired = '', shipped = 0, step_base = ?,
-		site = ?, runner_pid = ?, boot_id = ?, beat_at = ?, terraform = ?, template = ?
+		site = ?, runner_pid = ?, boot_id = ?, beat_at = ?, beats = beats + 1, terraform = ?, template = ?
 		WHERE stack = ? AND epoch = ? AND fence = ? AND attempt = ?`,
 		f.Epoch, f.Number, f.Attempt, HeadRunning, in.Step, run, base,
 		in.Site, in.RunnerPID, in.BootID, micros(time.Now()), in.Terraform, in.Template,
@@ -74,22 +84,35 @@ func (j *Journal) TakeFence(ctx context.Context, tx *store.Tx, in TakeInput) (Fe
 	return f, tx.Notify("head", in.Stack.String())
 }
 
-// Adopted records, under the fence that the head already has, which runner writes from now on: an adopter ships for the attempt
-// that it found alive. ErrFenced.
-func (j *Journal) Adopted(ctx context.Context, id stacks.StackID, f Fence, runnerPID int, bootID string) error {
-	return j.st.Write(ctx, func(tx *store.Tx) error {
-		if _, err := checkFence(tx, id, f); err != nil {
+// Adopted records which runner writes from now on for the attempt that it found, and returns the fence: an adopter, holding the runner's
+// lock of the attempt's site, ships for it. The fence is the head's own, unless the store's epoch was raised since it was taken: then it is
+// the next one, of the same attempt, so that only who holds the lock goes on. The fence in f may be one from before. ErrFenced.
+func (j *Journal) Adopted(ctx context.Context, id stacks.StackID, f Fence, runnerPID int, bootID string) (now Fence, err error) {
+	err = j.st.Write(ctx, func(tx *store.Tx) error {
+		h, err := readHead(tx, id)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec("UPDATE heads SET runner_pid = ?, boot_id = ?, beat_at = ? WHERE stack = ?", runnerPID, bootID, micros(time.Now()), id.String())
+		now = h.Fence
+		if f.Attempt != now.Attempt || f.Epoch > now.Epoch || f.Number > now.Number || h.Status != HeadRunning {
+			_, err := checkFence(tx, id, f)
+			return err
+		}
+		if now.Epoch != h.epoch {
+			now.Epoch, now.Number = h.epoch, now.Number+1
+		}
+		_, err = tx.Exec("UPDATE heads SET epoch = ?, fence = ?, runner_pid = ?, boot_id = ?, beat_at = ?, beats = beats + 1 WHERE stack = ?",
+			now.Epoch, now.Number, runnerPID, bootID, micros(time.Now()), id.String())
 		if err != nil {
 			return fmt.Errorf("adopt: %w", err)
 		}
 		return tx.Notify("head", id.String())
 	})
+	return now, err
 }
 
-// Beat renews the head and returns its Desired; ErrFenced.
+// Beat renews the head, and with it the lease of its site, and returns its Desired; ErrFenced, and ErrSiteDead where the site was
+// declared dead: then its lease ends.
 func (j *Journal) Beat(ctx context.Context, id stacks.StackID, f Fence) (desired string, err error) {
 	err = j.st.Write(ctx, func(tx *store.Tx) error {
 		h, err := checkFence(tx, id, f)
@@ -97,7 +120,13 @@ func (j *Journal) Beat(ctx context.Context, id stacks.StackID, f Fence) (desired
 			return err
 		}
 		desired = h.Desired
-		if _, err := tx.Exec("UPDATE heads SET beat_at = ? WHERE stack = ?", micros(time.Now()), id.String()); err != nil {
+		switch owner, err := readSite(tx, h.Site); {
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
+		case err == nil && owner.Dead() && owner.BootID == h.BootID:
+			return deadError(owner)
+		}
+		if _, err := tx.Exec("UPDATE heads SET beat_at = ?, beats = beats + 1 WHERE stack = ?", micros(time.Now()), id.String()); err != nil {
 			return fmt.Errorf("beat: %w", err)
 		}
 		return nil
@@ -112,8 +141,8 @@ func checkFence(tx *store.Tx, id stacks.StackID, f Fence) (headRow, error) {
 	if err != nil {
 		return headRow{}, err
 	}
-	if h.Fence != f || f.Attempt == "" {
-		return headRow{}, fmt.Errorf("stack %s, fence %d of %s against %d of %s: %w", id, f.Number, f.Attempt, h.Fence.Number, h.Fence.Attempt, ErrFenced)
+	if h.Fence != f || f.Epoch != h.epoch || f.Attempt == "" {
+		return headRow{}, fmt.Errorf("stack %s, fence %d of %s in epoch %d against %d of %s in epoch %d: %w", id, f.Number, f.Attempt, f.Epoch, h.Fence.Number, h.Fence.Attempt, h.epoch, ErrFenced)
 	}
 	if h.Status != HeadRunning {
 		return headRow{}, fmt.Errorf("stack %s, fence %d: %w: %w", id, f.Number, ErrFenced, ErrHasResult)

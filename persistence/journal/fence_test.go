@@ -61,7 +61,7 @@ func TestAnOldFenceWritesNothing(t *testing.T) {
 	step := h.step(ankara, "r-1", "apply.1", journal.StepApply)
 	old := h.mustTake(ankara, step, "a1")
 	h.must(h.Ship(ctx, ankara, old, step, journal.Batch{Events: events(1, 3), State: snapshot(2, "")}))
-	fresh, err := h.take(journal.TakeInput{Stack: ankara, Step: step, Attempt: "a2", OverProven: true})
+	fresh, err := h.take(journal.TakeInput{Stack: ankara, Step: step, Attempt: "a2", Site: "here", OverProven: true})
 	h.must(err)
 	forged := fresh
 	forged.Attempt = "a3"
@@ -75,7 +75,7 @@ func TestAnOldFenceWritesNothing(t *testing.T) {
 		if err := h.Finish(ctx, ankara, f, journal.Result{Step: step}, nil); !errors.Is(err, journal.ErrFenced) {
 			t.Errorf("%s fence finished: %v", name, err)
 		}
-		if err := h.Adopted(ctx, ankara, f, 7, "boot"); !errors.Is(err, journal.ErrFenced) {
+		if _, err := h.Adopted(ctx, ankara, f, 7, "boot"); !errors.Is(err, journal.ErrFenced) {
 			t.Errorf("%s fence adopted: %v", name, err)
 		}
 	}

@@ -54,12 +54,14 @@ func (j *Journal) EnsureStack(ctx context.Context, id stacks.StackID, empty []by
 	})
 }
 
-const headColumns = `stack, epoch, fence, attempt, status, step, run, desired, serial, lineage, shipped, step_base, site, runner_pid, boot_id, beat_at, terraform, template`
+const headColumns = `stack, epoch, fence, attempt, status, step, run, desired, serial, lineage, shipped, step_base, site, runner_pid, boot_id, beat_at, terraform, template, beats,
+	(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'epoch')`
 
 // headRow is a head with what only the journal needs.
 type headRow struct {
 	Head
 	run      string
+	epoch    int64 // the store's, which may have been raised since the fence was taken
 	stepBase int64
 }
 
@@ -68,7 +70,7 @@ func scanHead(row interface{ Scan(...any) error }) (headRow, error) {
 	var stack string
 	var beat int64
 	err := row.Scan(&stack, &h.Fence.Epoch, &h.Fence.Number, &h.Fence.Attempt, &h.Status, &h.Step, &h.run, &h.Desired, &h.Serial, &h.Lineage,
-		&h.Shipped, &h.stepBase, &h.Site, &h.RunnerPID, &h.BootID, &beat, &h.Terraform, &h.Template)
+		&h.Shipped, &h.stepBase, &h.Site, &h.RunnerPID, &h.BootID, &beat, &h.Terraform, &h.Template, &h.Beats, &h.epoch)
 	if err != nil {
 		return headRow{}, notFound(err)
 	}

@@ -31,7 +31,11 @@ func TestShipTakesWhatIsNewOnce(t *testing.T) {
 	ship(journal.Batch{State: snapshot(4, `{"mode":"managed","n":5}`)}) // not newer
 	ship(journal.Batch{State: snapshot(3, "")})
 	ship(journal.Batch{})
-	h.must(h.Adopted(ctx, ankara, f, 43, "boot2"))
+	same, err := h.Adopted(ctx, ankara, f, 43, "boot2")
+	h.must(err)
+	if same != f {
+		t.Fatalf("the adopter's fence is %+v, want %+v", same, f)
+	}
 	if head := h.head(ankara); head.Shipped != 6 || head.Serial != 4 || head.RunnerPID != 43 || head.BootID != "boot2" {
 		t.Fatalf("head %+v", head)
 	}

@@ -39,6 +39,8 @@ type Head struct {
 	RunnerPID int
 	BootID    string
 	BeatAt    time.Time
+	// Beats grows with each sign of life of the attempt.
+	Beats int64
 	// Shipped is the sequence of the newest event that the fence has shipped: an adopter goes on after it.
 	Shipped int64
 	// Pins are what the head needs to be adopted: terraform's version and the template's hash.

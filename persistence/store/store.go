@@ -90,6 +90,12 @@ func Open(ctx context.Context, where string) (*Store, error) {
 	return openSQLite(ctx, where)
 }
 
+// Shared reports whether processes of other machines may use the store too.
+func (s *Store) Shared() bool {
+	_, ok := s.dialect.(*postgresDialect)
+	return ok
+}
+
 // Close ends every Watch and closes the store; the last process to close a file leaves no write-ahead log behind.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
