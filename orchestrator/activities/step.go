@@ -120,6 +120,13 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		m.To, m.NeedsApproval = stacks.PhaseDone, ""
 		return a.stop(ctx, run, m)
 	}
+	if refused := notAllowed(run, spec); len(refused) > 0 {
+		m := catalog.Move{To: stacks.PhaseFailed, Reason: "ReplaceRefused", Message: refused[0].Summary + "; nothing was changed", Diagnostics: refused}
+		if again {
+			m.Message = refused[0].Summary + "; " + a.story(run)
+		}
+		return a.stop(ctx, run, m)
+	}
 	run, err = a.move(ctx, run, m)
 	if err != nil {
 		return run, err
@@ -129,7 +136,7 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 
 // stop ends a run that changed nothing.
 func (a *Activities) stop(ctx context.Context, run catalog.Run, m catalog.Move) (catalog.Run, error) {
-	if m.To == stacks.PhaseFailed {
+	if m.To == stacks.PhaseFailed && m.Diagnostics == nil {
 		m.Diagnostics = a.diagnostics(ctx, run)
 	}
 	return a.move(ctx, run, m)

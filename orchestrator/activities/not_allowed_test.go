@@ -1,0 +1,64 @@
+package activities
+
+import (
+	"strings"
+	"testing"
+
+	"meridian/persistence/catalog"
+	"meridian/stacks"
+)
+
+// TestReplaceNeedsToBeAllowed plans what loses data in a region that stays: the spec has to name the region, and then a person is asked.
+func TestReplaceNeedsToBeAllowed(t *testing.T) {
+	replace := stacks.Change{Address: "localdb_postgres.this", Action: stacks.ActionReplace, DataBearing: true, Reason: "replace_because_cannot_update",
+		Attributes: []stacks.AttributeChange{{Path: "data_dir", Forces: true}, {Path: "version", Unknown: true}}}
+	tainted, gone, update, empty := replace, replace, replace, replace
+	tainted.Reason = "replace_because_tainted"
+	gone.Action, gone.Reason = stacks.ActionDelete, "delete_because_no_resource_config"
+	update.Action, update.Reason = stacks.ActionUpdate, ""
+	empty.DataBearing = false
+	for name, tc := range map[string]struct {
+		change  stacks.Change
+		allowed []string
+		kind    stacks.RunKind
+		next    stacks.Phase
+	}{
+		"replaced":                  {replace, nil, stacks.RunApply, stacks.PhaseFailed},
+		"destroyed":                 {gone, nil, stacks.RunApply, stacks.PhaseFailed},
+		"another region is allowed": {replace, []string{"istanbul"}, stacks.RunApply, stacks.PhaseFailed},
+		"allowed":                   {replace, []string{"ankara"}, stacks.RunApply, stacks.PhaseAwaiting},
+		"half made":                 {tainted, nil, stacks.RunApply, stacks.PhaseAwaiting},
+		"holds no data":             {empty, nil, stacks.RunApply, stacks.PhaseApplying},
+		"updated":                   {update, nil, stacks.RunApply, stacks.PhaseApplying},
+		"checked":                   {replace, nil, stacks.RunCheck, stacks.PhaseDone},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			db := orders("ankara")
+			db.Spec.AllowReplace = tc.allowed
+			h.submit(db, tc.kind)
+			h.step("", stacks.PhasePlanning, "ankara")
+			h.planned("ankara", "a")
+			h.must(h.Catalog.UpdateRegion(t.Context(), h.run.ID, "ankara", func(r catalog.RunRegion) catalog.RunRegion {
+				r.Changes = []stacks.Change{tc.change}
+				return r
+			}))
+			var work []string
+			if tc.next == stacks.PhaseApplying {
+				work = []string{"ankara"}
+			}
+			h.step(stacks.PhasePlanning, tc.next, work...)
+			row := h.row()
+			if tc.next != stacks.PhaseFailed {
+				return
+			}
+			if row.Reason != "ReplaceRefused" || !strings.Contains(row.Message, "nothing was changed") || len(row.Diagnostics) != 1 {
+				t.Fatalf("the run says %s: %q, %+v", row.Reason, row.Message, row.Diagnostics)
+			}
+			d := row.Diagnostics[0]
+			if !strings.Contains(d.Next, "allowReplace: [ankara]") || d.Detail != "another data_dir forces it" {
+				t.Errorf("diagnostic %+v", d)
+			}
+		})
+	}
+}
