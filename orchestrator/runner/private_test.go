@@ -289,4 +289,3 @@ func TestCheckKilledWithItsPlugin(t *testing.T) {
 	_ = cmd.Wait()
 	w.until("the plugin is gone", func() bool { return len(w.plugins()) == 0 })
 }
-
