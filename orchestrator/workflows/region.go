@@ -8,30 +8,30 @@ import (
 	"meridian/stacks"
 )
 
-// ProvisionRegion applies one region's plan, waits until its database is ready and makes what belongs inside; or, where the run removes
-// the region, applies its destruction and forgets it.
+// ProvisionRegion provisions one of several regions.
 func (s Workflows) ProvisionRegion(ctx workflow.Context, in RegionInput) error {
+	return provisionRegion(ctx, s.Timing, in)
+}
+
+// provisionRegion applies one region's plan, waits until its database is ready and makes what belongs inside; or, where the run removes
+// the region, applies its destruction and forgets it.
+func provisionRegion(ctx workflow.Context, t stacks.Timing, in RegionInput) error {
 	subject := activities.RegionInput{Contract: activities.ContractVersion, Run: in.Run, Region: in.Region}
 	if in.Changed {
 		var applied activities.RegionResult
-		err := workflow.ExecuteActivity(terraform(ctx, s.Timing, TerraformQueue(in.Installation, in.Location), "apply "+in.Region), activities.NameApplyStack, subject).Get(ctx, &applied)
+		err := workflow.ExecuteActivity(terraform(ctx, t, TerraformQueue(in.Installation, in.Location), "apply "+in.Region), activities.NameApplyStack, subject).Get(ctx, &applied)
 		if err != nil || !applied.Go {
 			return err
 		}
 	}
 	if in.Destroy {
-		return workflow.ExecuteLocalActivity(light(ctx, s.Timing), activities.NameRemoveRegion, subject).Get(ctx, nil)
+		return workflow.ExecuteLocalActivity(light(ctx, t), activities.NameRemoveRegion, subject).Get(ctx, nil)
 	}
-	return settleRegion(ctx, s.Timing, subject)
-}
-
-// settleRegion waits until a region's database is ready and makes what belongs inside.
-func settleRegion(ctx workflow.Context, t stacks.Timing, subject activities.RegionInput) error {
 	// The first look costs one event; a place that is not ready yet is polled.
 	var answers activities.RegionResult
 	err := workflow.ExecuteLocalActivity(once(ctx, t), activities.NameCheckReady, subject).Get(ctx, &answers)
 	if err != nil {
-		err = workflow.ExecuteActivity(ready(ctx, t, "wait until "+subject.Region+" is ready"), activities.NameCheckReady, subject).Get(ctx, &answers)
+		err = workflow.ExecuteActivity(ready(ctx, t, "wait until "+in.Region+" is ready"), activities.NameCheckReady, subject).Get(ctx, &answers)
 	}
 	if err != nil || !answers.Go {
 		return err

@@ -99,35 +99,39 @@ func (r *run) plan(ctx workflow.Context, regions []activities.RegionWork) {
 	})
 }
 
-// provision applies all regions in parallel, each in a child of its own; one that fails does not stop the others. A region with nothing
-// to apply needs a look alone: an execution of its own would cost more than the rest of the run.
+// provision applies all regions in parallel; one that fails does not stop the others. Several that change have an execution each, which can
+// be followed and ended alone. One alone has the run's own, and so have those with nothing to apply: another one would cost a third
+// of the run, or more.
 func (r *run) provision(ctx workflow.Context, regions []activities.RegionWork) {
 	inParallel(ctx, len(regions), func(ctx workflow.Context, i int) {
 		w := regions[i]
-		if !w.Changed && !w.Destroy {
-			if err := settleRegion(ctx, r.timing, r.region(w.Region)); err != nil {
-				r.failRegion(ctx, w.Region, err)
-			}
-			return
+		in := RegionInput{RunInput: r.in, Region: w.Region, Location: w.Location, Destroy: w.Destroy, Changed: w.Changed}
+		provide := r.provisionChild
+		if len(regions) == 1 || !w.Changed {
+			provide = r.provisionHere
 		}
-		attributes := runAttributes(r.in, NameProvisionRegion)
-		child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
-			WorkflowID:            RegionID(r.in.Installation, r.in.Run, w.Region),
-			WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
-			// A region ends with its run: its terraform goes on without it and is found again by the next one.
-			ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_TERMINATE,
-			WorkflowTaskTimeout:   r.timing.WorkflowTaskTimeout,
-			StaticSummary:         "region " + w.Region,
-			TypedSearchAttributes: withRegion(attributes, w.Region),
-			WaitForCancellation:   true,
-		})
-		err := workflow.ExecuteChildWorkflow(child, NameProvisionRegion, RegionInput{
-			RunInput: r.in, Region: w.Region, Location: w.Location, Destroy: w.Destroy, Changed: w.Changed,
-		}).Get(child, nil)
-		if err != nil {
+		if err := provide(ctx, in); err != nil {
 			r.failRegion(ctx, w.Region, err)
 		}
 	})
+}
+
+func (r *run) provisionHere(ctx workflow.Context, in RegionInput) error {
+	return provisionRegion(ctx, r.timing, in)
+}
+
+func (r *run) provisionChild(ctx workflow.Context, in RegionInput) error {
+	child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID:            RegionID(r.in.Installation, r.in.Run, in.Region),
+		WorkflowIDReusePolicy: enums.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		// A region ends with its run: its terraform goes on without it and is found again by the next one.
+		ParentClosePolicy:     enums.PARENT_CLOSE_POLICY_TERMINATE,
+		WorkflowTaskTimeout:   r.timing.WorkflowTaskTimeout,
+		StaticSummary:         "region " + in.Region,
+		TypedSearchAttributes: withRegion(runAttributes(r.in, NameProvisionRegion), in.Region),
+		WaitForCancellation:   true,
+	})
+	return workflow.ExecuteChildWorkflow(child, NameProvisionRegion, in).Get(child, nil)
 }
 
 // link makes and proves links, in parallel.

@@ -24,12 +24,12 @@ func TestRun(t *testing.T) {
 		asked   map[string]int
 		// order lists what must be asked one after another.
 		order []string
-		// alone says that the run starts no other execution.
-		alone bool
-		ends  stacks.Phase
+		// children is how many executions the run starts.
+		children int
+		ends     stacks.Phase
 	}{
 		"a new database": {
-			story: create("r1"), ends: stacks.PhaseDone,
+			story: create("r1"), ends: stacks.PhaseDone, children: 2,
 			asked: map[string]int{
 				"PlanStack ankara": 1, "PlanStack istanbul": 1, "ApplyStack ankara": 1, "ApplyStack istanbul": 1, "CheckReady ankara": 1, "CheckReady istanbul": 1,
 				"EnsureObjects ankara": 1, "EnsureObjects istanbul": 1, "EnsureLink " + toIstanbul: 1, "CheckLink " + toIstanbul: 1, "FailRegion ankara": 0,
@@ -39,20 +39,20 @@ func TestRun(t *testing.T) {
 		},
 		"nothing to apply": {
 			story: apply("r1", planning("ankara"), unchanged("ankara"), phase(stacks.PhaseDone)), ends: stacks.PhaseDone,
-			asked: map[string]int{"ApplyStack ankara": 0, "CheckReady ankara": 1, "EnsureObjects ankara": 1}, alone: true,
+			asked: map[string]int{"ApplyStack ankara": 0, "CheckReady ankara": 1, "EnsureObjects ankara": 1},
 		},
 		"nothing to apply, ready at the second look": {
 			story:   apply("r1", planning("ankara"), unchanged("ankara"), phase(stacks.PhaseDone)),
 			answers: map[string]answer{"CheckReady ankara": {first: errPending}}, ends: stacks.PhaseDone,
-			asked: map[string]int{"CheckReady ankara": 2, "EnsureObjects ankara": 1, "FailRegion ankara": 0}, alone: true,
+			asked: map[string]int{"CheckReady ankara": 2, "EnsureObjects ankara": 1, "FailRegion ankara": 0},
 		},
 		"nothing to apply in a region that cannot get its objects": {
 			story:   apply("r1", planning("ankara", "istanbul"), unchanged("ankara", "istanbul"), phase(stacks.PhaseFailed)),
 			answers: map[string]answer{"EnsureObjects istanbul": {err: errPermanent}}, ends: stacks.PhaseFailed,
-			asked: map[string]int{"EnsureObjects ankara": 1, "FailRegion ankara": 0, "FailRegion istanbul": 1}, alone: true,
+			asked: map[string]int{"EnsureObjects ankara": 1, "FailRegion ankara": 0, "FailRegion istanbul": 1},
 		},
 		"transient trouble": {
-			story: create("r1"), answers: map[string]answer{"PlanStack ankara": {first: errTransient}, "EnsureLink " + toIstanbul: {first: errTransient}}, ends: stacks.PhaseDone,
+			story: create("r1"), answers: map[string]answer{"PlanStack ankara": {first: errTransient}, "EnsureLink " + toIstanbul: {first: errTransient}}, ends: stacks.PhaseDone, children: 2,
 			asked: map[string]int{"PlanStack ankara": 2, "FailRegion ankara": 0, "EnsureLink " + toIstanbul: 2, "FailLink " + toIstanbul: 0},
 		},
 		"a region that cannot be planned": {
@@ -62,7 +62,7 @@ func TestRun(t *testing.T) {
 		},
 		"a region that fails does not stop the others": {
 			story:   apply("r1", planning("ankara", "istanbul"), applying("ankara", "istanbul"), phase(stacks.PhaseFailed)),
-			answers: map[string]answer{"ApplyStack ankara": {err: errPermanent}}, ends: stacks.PhaseFailed,
+			answers: map[string]answer{"ApplyStack ankara": {err: errPermanent}}, ends: stacks.PhaseFailed, children: 2,
 			asked: map[string]int{
 				"ApplyStack ankara": 1, "CheckReady ankara": 0, "EnsureObjects ankara": 0, "FailRegion ankara": 1,
 				"ApplyStack istanbul": 1, "CheckReady istanbul": 1, "EnsureObjects istanbul": 1, "FailRegion istanbul": 0,
@@ -70,12 +70,12 @@ func TestRun(t *testing.T) {
 		},
 		"a region that cannot get its objects": {
 			story:   apply("r1", planning("ankara", "istanbul"), applying("ankara", "istanbul"), phase(stacks.PhaseFailed)),
-			answers: map[string]answer{"EnsureObjects istanbul": {err: errPermanent}}, ends: stacks.PhaseFailed,
+			answers: map[string]answer{"EnsureObjects istanbul": {err: errPermanent}}, ends: stacks.PhaseFailed, children: 2,
 			asked: map[string]int{"EnsureObjects ankara": 1, "FailRegion ankara": 0, "FailRegion istanbul": 1},
 		},
 		"an apply that says no stops its region": {
 			story:   apply("r1", planning("ankara", "istanbul"), applying("ankara", "istanbul"), phase(stacks.PhaseFailed)),
-			answers: map[string]answer{"ApplyStack ankara": {stop: true}}, ends: stacks.PhaseFailed,
+			answers: map[string]answer{"ApplyStack ankara": {stop: true}}, ends: stacks.PhaseFailed, children: 2,
 			asked: map[string]int{"CheckReady ankara": 0, "EnsureObjects ankara": 0, "FailRegion ankara": 0, "EnsureObjects istanbul": 1},
 		},
 		"a region that is ready at the second look": {
@@ -95,15 +95,15 @@ func TestRun(t *testing.T) {
 			asked: map[string]int{"CheckReady ankara": 1, "EnsureObjects ankara": 0, "FailRegion ankara": 0},
 		},
 		"a link that says no is not proven": {
-			story: create("r1"), answers: map[string]answer{"EnsureLink " + toIstanbul: {stop: true}}, ends: stacks.PhaseDone,
+			story: create("r1"), answers: map[string]answer{"EnsureLink " + toIstanbul: {stop: true}}, ends: stacks.PhaseDone, children: 2,
 			asked: map[string]int{"CheckLink " + toIstanbul: 0, "FailLink " + toIstanbul: 0},
 		},
 		"a link that cannot be made": {
-			story: create("r1"), answers: map[string]answer{"EnsureLink " + toIstanbul: {err: errPermanent}}, ends: stacks.PhaseDone,
+			story: create("r1"), answers: map[string]answer{"EnsureLink " + toIstanbul: {err: errPermanent}}, ends: stacks.PhaseDone, children: 2,
 			asked: map[string]int{"EnsureLink " + toIstanbul: 1, "CheckLink " + toIstanbul: 0, "FailLink " + toIstanbul: 1},
 		},
 		"a link that cannot be proven": {
-			story: create("r1"), answers: map[string]answer{"CheckLink " + toIstanbul: {err: errPermanent}}, ends: stacks.PhaseDone,
+			story: create("r1"), answers: map[string]answer{"CheckLink " + toIstanbul: {err: errPermanent}}, ends: stacks.PhaseDone, children: 2,
 			asked: map[string]int{"CheckLink " + toIstanbul: 1, "FailLink " + toIstanbul: 1},
 		},
 		"a yes that is not there ends the execution": {
@@ -135,7 +135,7 @@ func TestRun(t *testing.T) {
 			asked: map[string]int{"RemoveRegion istanbul": 0, "FailRegion istanbul": 0},
 		},
 		"a database that goes": {
-			name: NameDestroyRun, ends: stacks.PhaseDone,
+			name: NameDestroyRun, ends: stacks.PhaseDone, children: 2,
 			story: destroy("r1", planning("ankara", "istanbul"), unlinking(toIstanbul), removing("ankara", "istanbul"), phase(stacks.PhaseDone)),
 			asked: map[string]int{"PlanStack ankara": 1, "RemoveRegion ankara": 1, "RemoveRegion istanbul": 1, "EnsureLink " + toIstanbul: 0},
 			order: []string{"PlanStack ankara", "RemoveLink " + toIstanbul, "ApplyStack ankara", "RemoveRegion ankara", "Step applying"},
@@ -159,17 +159,17 @@ func TestRun(t *testing.T) {
 			if tc.name == "" {
 				tc.name = NameApplyRun
 			}
-			env.SetOnChildWorkflowStartedListener(func(info *workflow.Info, _ workflow.Context, _ converter.EncodedValues) {
-				if tc.alone {
-					t.Errorf("the run started %s", info.WorkflowExecution.ID)
-				}
-			})
+			children := 0
+			env.SetOnChildWorkflowStartedListener(func(*workflow.Info, workflow.Context, converter.EncodedValues) { children++ })
 			env.ExecuteWorkflow(tc.name, runOf("r1"))
 			if err := env.GetWorkflowError(); err != nil {
 				t.Fatalf("the run's workflow ended with %v", err)
 			}
 			w.wants(t, tc.asked)
 			w.inOrder(t, tc.order)
+			if children != tc.children {
+				t.Errorf("the run started %d executions, want %d", children, tc.children)
+			}
 			if got := w.phaseOf("r1"); got != tc.ends {
 				t.Errorf("the run is %s, want %s", got, tc.ends)
 			}
