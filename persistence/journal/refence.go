@@ -1,18 +1,20 @@
 package journal
 
 import (
+	"context"
 	"fmt"
 
 	"meridian/persistence/store"
 )
 
-// Refence, within tx, raises the store's epoch and gives every head a fence that nobody holds, idle: for a store that was put back. No attempt
-// from before, wherever it still lives, can write any more. The caller has proven that none lives on this site.
-func (j *Journal) Refence(tx *store.Tx) (epoch int64, err error) {
+// Refence, within tx, raises the store's epoch above its own and another (that of the store whose place it takes, or 0), and gives every
+// head a fence that nobody holds, idle: for a store that was put back. No attempt from before, wherever it still lives, can write any more.
+// The caller has proven that none lives on this site.
+func (j *Journal) Refence(tx *store.Tx, above int64) (epoch int64, err error) {
 	if epoch, err = currentEpoch(tx); err != nil {
 		return 0, err
 	}
-	epoch++
+	epoch = max(epoch, above) + 1
 	if _, err := tx.Exec("UPDATE meta SET value = ? WHERE key = 'epoch'", fmt.Sprint(epoch)); err != nil {
 		return 0, fmt.Errorf("raise the epoch: %w", err)
 	}
@@ -22,4 +24,13 @@ func (j *Journal) Refence(tx *store.Tx) (epoch int64, err error) {
 		return 0, fmt.Errorf("fence the heads: %w", err)
 	}
 	return epoch, nil
+}
+
+// Epoch is the store's epoch: whoever puts an older copy of the store back raises it.
+func (j *Journal) Epoch(ctx context.Context) (epoch int64, err error) {
+	err = j.st.Read(ctx, func(tx *store.Tx) error {
+		epoch, err = currentEpoch(tx)
+		return err
+	})
+	return epoch, err
 }

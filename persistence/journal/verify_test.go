@@ -82,7 +82,7 @@ func TestRefenceLeavesNoFenceOfBefore(t *testing.T) {
 	h.must(h.Ship(ctx, ankara, f, step, journal.Batch{State: snapshot(5, "")}))
 	var epoch int64
 	h.must(h.st.Write(ctx, func(tx *store.Tx) (err error) {
-		epoch, err = h.Refence(tx)
+		epoch, err = h.Refence(tx, 0)
 		return err
 	}))
 	if err := h.Ship(ctx, ankara, f, step, journal.Batch{State: snapshot(6, "")}); err == nil {

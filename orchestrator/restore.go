@@ -1,0 +1,204 @@
+package orchestrator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
+	"meridian/persistence/store"
+	"meridian/persistence/temporal"
+)
+
+// RestoreOptions say which backup is put back where. The caller holds the data directory: no server runs on it.
+type RestoreOptions struct {
+	From, Data string
+	// KeyringEnv is the variable that holds the ring where the file does not.
+	KeyringEnv string
+	At         time.Time
+}
+
+// Restored says what was done.
+type Restored struct {
+	Manifest Manifest `json:"manifest"`
+	// Epoch is the one that the store has now.
+	Epoch int64 `json:"epoch"`
+	// Aside is where what lay in the data directory before is kept.
+	Aside string `json:"aside"`
+}
+
+// stagingName is where a store is made ready under the data directory before it takes its place.
+const stagingName = "restoring"
+
+// Restore puts a backup in place of the store of a data directory: checked, with its open runs ended, its epoch raised above that of both,
+// and read-only until fsck agrees. What was there before, Temporal's file and spools included, is moved aside, not removed.
+func Restore(ctx context.Context, o RestoreOptions) (out Restored, err error) {
+	if out.Manifest, err = ReadManifest(o.From); err != nil {
+		return out, err
+	}
+	if err := nobodyWorks(o.Data); err != nil {
+		return out, err
+	}
+	ring := filepath.Join(o.Data, keyring.FileName)
+	if _, err := os.Stat(ring); errors.Is(err, fs.ErrNotExist) && out.Manifest.Keys {
+		if err := copyFile(filepath.Join(o.From, keyring.FileName), ring); err != nil {
+			return out, fmt.Errorf("put the keyring back: %w", err)
+		}
+	}
+	keys, err := keyring.Open(keyring.Source{Dir: o.Data, Env: o.KeyringEnv}, false)
+	if err != nil {
+		return out, err
+	}
+	before := settleOld(ctx, o.Data, keys)
+	staging := filepath.Join(o.Data, stagingName)
+	if err := os.RemoveAll(staging); err != nil { // of one that was interrupted
+		return out, fmt.Errorf("staging: %w", err)
+	}
+	if err := os.Mkdir(staging, 0o700); err != nil {
+		return out, fmt.Errorf("staging: %w", err)
+	}
+	defer os.RemoveAll(staging)
+	if err := copyFile(filepath.Join(o.From, store.FileName), filepath.Join(staging, store.FileName)); err != nil {
+		return out, fmt.Errorf("copy the backup: %w", err)
+	}
+	why := fmt.Sprintf("restored from the backup of %s", out.Manifest.At.Format(time.RFC3339))
+	if out.Epoch, err = markRestored(ctx, staging, keys, why, before); err != nil {
+		return out, err
+	}
+	out.Aside = filepath.Join(o.Data, "before-restore-"+o.At.UTC().Format("20060102T150405Z"))
+	return out, swapStore(o.Data, staging, out.Aside)
+}
+
+// MarkRestored makes a store that other tools put back (pg_restore) what Restore makes of one: its open runs ended, its epoch raised, read-only.
+func MarkRestored(ctx context.Context, cat *catalog.Catalog, jour *journal.Journal, why string, above int64) (epoch int64, err error) {
+	err = cat.MarkRestored(ctx, why, func(tx *store.Tx) error {
+		epoch, err = jour.Refence(tx, above)
+		return err
+	})
+	return epoch, err
+}
+
+// settleOld brings the old store's write-ahead log into its file, and returns its epoch; 0 where it cannot be opened: that may be why it is replaced.
+func settleOld(ctx context.Context, data string, keys *keyring.Keyring) (epoch int64) {
+	if _, err := os.Stat(filepath.Join(data, store.FileName)); err != nil {
+		return 0
+	}
+	st, err := store.Open(ctx, data)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = st.Close() }() // the last one to close it leaves no log behind; one that is damaged is kept as it is
+	epoch, err = journal.New(st, keys).Epoch(ctx)
+	if err != nil {
+		return 0
+	}
+	return epoch
+}
+
+// markRestored checks a staged store and marks it. It is closed, and has no log beside it, when it takes its place.
+func markRestored(ctx context.Context, staging string, keys *keyring.Keyring, why string, above int64) (epoch int64, err error) {
+	st, err := store.Open(ctx, staging)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	lines, err := st.Check(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if len(lines) > 0 {
+		return 0, &Problem{Code: CodeRefused, Title: "the backup's store is damaged", Detail: strings.Join(lines, "; "), Next: "use another backup"}
+	}
+	cat := catalog.New(st, keys)
+	if _, err := cat.Installation(ctx); err != nil {
+		return 0, fmt.Errorf("the keyring does not open this backup: %w", err)
+	}
+	return MarkRestored(ctx, cat, journal.New(st, keys), why, above)
+}
+
+// swapStore moves what was there aside and puts the staged store in its place. The old store stays where it is until the new one takes its
+// place by one rename; its log, which must never meet the new one, goes first and is empty by then.
+func swapStore(data, staging, aside string) error {
+	if err := os.Mkdir(aside, 0o700); err != nil {
+		return fmt.Errorf("move the old store aside: %w", err)
+	}
+	err := os.Link(filepath.Join(data, store.FileName), filepath.Join(aside, store.FileName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("move the old store aside: %w", err)
+	}
+	for _, name := range []string{
+		store.FileName + "-wal", store.FileName + "-shm",
+		temporal.FileName, temporal.FileName + "-wal", temporal.FileName + "-shm", "spool", "work", "check",
+	} {
+		if err := os.Rename(filepath.Join(data, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("move %s aside: %w", name, err)
+		}
+	}
+	if err := os.Rename(filepath.Join(staging, store.FileName), filepath.Join(data, store.FileName)); err != nil {
+		return fmt.Errorf("put the backup in place: %w", err)
+	}
+	d, err := os.Open(data)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// nobodyWorks refuses while a runner, a terraform or a worker of this data directory lives: what they do would be lost.
+func nobodyWorks(data string) error {
+	busy := func(what string) error {
+		return &Problem{Code: CodeConflict, Title: "something still works on this data directory", Detail: what, Next: "let it end, or end it; then restore"}
+	}
+	err := filepath.WalkDir(filepath.Join(data, "locks"), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+			return busy("a runner or a terraform holds " + path)
+		} else if err != nil {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if pid := opener(filepath.Join(data, store.FileName)); pid != "" {
+		return busy("process " + pid + " has the store open")
+	}
+	return nil
+}
+
+// opener is a process that has the file open, as far as this user may look.
+func opener(path string) (pid string) {
+	want, err := os.Stat(path)
+	if err != nil {
+		return ""
+	}
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return ""
+	}
+	for _, link := range links {
+		if got, err := os.Stat(link); err == nil && os.SameFile(got, want) {
+			return strings.Split(link, "/")[2]
+		}
+	}
+	return ""
+}
