@@ -1,7 +1,6 @@
 package stacks
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 )
@@ -92,7 +91,7 @@ func leftOut(old, new Database) []Diagnostic {
 			kept("user.unmanaged", "spec.users", "user", u.Name)
 		}
 	}
-	cut := LinksCut(old, new)
+	cut := linksCut(old, new)
 	for _, l := range old.Spec.Replication.Links {
 		byName := func(o Link) bool { return o.Name() == l.Name() }
 		if !l.Drop && !slices.ContainsFunc(new.Spec.Replication.Links, byName) && !slices.ContainsFunc(cut, byName) {
@@ -119,24 +118,9 @@ func (d Database) ReplaceAllowed(region string) bool {
 	return slices.Contains(d.Spec.AllowReplace, region)
 }
 
-// Desired lists the links that an effective spec wants to be there, and those that it wants removed, in order of name.
-func Desired(db Database) (ensure, remove []Link) {
-	for _, l := range db.Spec.Replication.Links {
-		if l.Drop {
-			remove = append(remove, l)
-		} else {
-			ensure = append(ensure, l)
-		}
-	}
-	byName := func(a, b Link) int { return cmp.Compare(a.Name(), b.Name()) }
-	slices.SortFunc(ensure, byName)
-	slices.SortFunc(remove, byName)
-	return ensure, remove
-}
-
-// LinksCut lists the links of old that must be removed because new has no longer both of their regions, or one of them moves, in order
-// of name. A link of a moved region is made anew afterwards where new still wants it.
-func LinksCut(old, new Database) []Link {
+// linksCut lists the links of old that go because new has no longer both of their regions, or one of them moves. A link of a moved region is
+// made anew afterwards where new still wants it.
+func linksCut(old, new Database) []Link {
 	stays := func(region string) bool {
 		was, _ := old.Region(region)
 		is, ok := new.Region(region)
@@ -148,6 +132,5 @@ func LinksCut(old, new Database) []Link {
 			out = append(out, l)
 		}
 	}
-	slices.SortFunc(out, func(a, b Link) int { return cmp.Compare(a.Name(), b.Name()) })
 	return out
 }

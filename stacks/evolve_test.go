@@ -57,8 +57,15 @@ func TestCheckChange(t *testing.T) {
 			db.Spec.Regions = append(db.Spec.Regions, stacks.Region{Name: "bursa", Provider: "local", Role: stacks.RoleReplica})
 		}, ""},
 		"regions in another order": {protected, func(db *stacks.Database) { slices.Reverse(db.Spec.Regions) }, ""},
-		"another provider":         {nothing, func(db *stacks.Database) { db.Spec.Regions[1].Provider = "aws" }, "error region.moved spec.regions[1].provider"},
-		"another location":         {nothing, func(db *stacks.Database) { db.Spec.Regions[0].Location = "there" }, "error region.moved spec.regions[0].location"},
+		"a region moves, without its links": {nothing, func(db *stacks.Database) {
+			db.Spec.Regions[1].Location, db.Spec.AllowReplace, db.Spec.Replication.Links = "there", []string{"istanbul"}, nil
+		}, ""},
+		"a leaf moves, without any link": {nothing, func(db *stacks.Database) {
+			db.Spec.Regions[2].Location, db.Spec.AllowReplace, db.Spec.Replication.Links = "there", []string{"izmir"}, nil
+		}, "warning link.unmanaged spec.replication.links"},
+		"a leaf goes with its link": {nothing, without("izmir"), ""},
+		"another provider":          {nothing, func(db *stacks.Database) { db.Spec.Regions[1].Provider = "aws" }, "error region.moved spec.regions[1].provider"},
+		"another location":          {nothing, func(db *stacks.Database) { db.Spec.Regions[0].Location = "there" }, "error region.moved spec.regions[0].location"},
 		"another location, allowed": {protected, func(db *stacks.Database) {
 			db.Spec.Regions[0].Location, db.Spec.AllowReplace = "there", []string{"ankara"}
 		}, ""},
@@ -103,47 +110,6 @@ func TestCheckChange(t *testing.T) {
 			}
 			if s := strings.Join(got, ", "); s != c.want {
 				t.Errorf("got  %s\nwant %s", s, c.want)
-			}
-		})
-	}
-}
-
-func names(links []stacks.Link) string {
-	var out []string
-	for _, l := range links {
-		out = append(out, l.Name())
-	}
-	return strings.Join(out, " ")
-}
-
-func TestDesired(t *testing.T) {
-	db := stored()
-	db.Spec.Replication.Links = []stacks.Link{{From: "b", To: "c"}, {From: "x", To: "y", Drop: true}, {From: "a", To: "b"}, {From: "d", To: "e", Drop: true}}
-	ensure, remove := stacks.Desired(db)
-	if names(ensure) != "a-b b-c" || names(remove) != "d-e x-y" {
-		t.Errorf("ensure %s, remove %s", names(ensure), names(remove))
-	}
-	if names(db.Spec.Replication.Links) != "b-c x-y a-b d-e" {
-		t.Error("the spec was changed")
-	}
-}
-
-func TestLinksCut(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*stacks.Database)
-		want   string
-	}{
-		"nothing":          {func(*stacks.Database) {}, ""},
-		"a leaf gone":      {without("izmir"), "istanbul-izmir"},
-		"the middle gone":  {without("istanbul"), "ankara-istanbul istanbul-izmir"},
-		"the middle moves": {func(db *stacks.Database) { db.Spec.Regions[1].Location = "there" }, "ankara-istanbul istanbul-izmir"},
-		"a link left out":  {func(db *stacks.Database) { db.Spec.Replication.Links = nil }, ""},
-	} {
-		t.Run(name, func(t *testing.T) {
-			next := stored()
-			c.change(&next)
-			if got := names(stacks.LinksCut(stored(), next)); got != c.want {
-				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
 	}

@@ -52,6 +52,6 @@ func DefaultTiming() Timing {
 		ReadyEvery: time.Second, ReadyMaxEvery: 15 * time.Second, ReconcileEvery: 10 * time.Second,
 		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, LinkLook: 5 * time.Second, CancelPoll: 250 * time.Millisecond, WorkflowTaskTimeout: 5 * time.Second,
 		StopGrace: 60 * time.Second,
-		Lease: 10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
+		Lease:     10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"meridian/persistence/catalog"
@@ -29,7 +30,7 @@ func (a *Activities) links(ctx context.Context, run catalog.Run, spec stacks.Dat
 	going := map[string]bool{}
 	ready := map[string]bool{}
 	for _, r := range run.Regions {
-		going[r.Region] = r.Destroy
+		going[r.Region] = goes(r)
 		ready[r.Region] = r.Phase == stacks.RegionReady
 	}
 	dropped := map[string]bool{}
@@ -50,6 +51,11 @@ func (a *Activities) links(ctx context.Context, run catalog.Run, spec stacks.Dat
 		}
 	}
 	return w, nil
+}
+
+// goes reports whether a region is destroyed, or about to be destroyed and made anew: its links have to be removed before.
+func goes(r catalog.RunRegion) bool {
+	return r.Destroy || r.Phase == stacks.RegionPlanned && slices.ContainsFunc(r.Changes, stacks.Change.Dangerous)
 }
 
 // unproven reports the links that this run had to prove and did not.

@@ -62,3 +62,29 @@ func TestReplaceNeedsToBeAllowed(t *testing.T) {
 		})
 	}
 }
+
+// TestLinksOfAReplacedRegionGoFirst wants what is destroyed and made anew unlinked before, and linked again after.
+func TestLinksOfAReplacedRegionGoFirst(t *testing.T) {
+	h := newHouse(t)
+	db := linked(orders("ankara", "istanbul"), "istanbul")
+	db.Spec.AllowReplace = []string{"istanbul"}
+	h.submit(db, stacks.RunApply)
+	h.must(h.setLink(t.Context(), h.linkOf(db), linkVerified, ""))
+	h.step("", stacks.PhasePlanning, "ankara", "istanbul")
+	h.planned("ankara", "")
+	h.planned("istanbul", "b")
+	h.must(h.Catalog.UpdateRegion(t.Context(), h.run.ID, "istanbul", func(r catalog.RunRegion) catalog.RunRegion {
+		r.Changes = []stacks.Change{{Address: "localdb_postgres.this", Action: stacks.ActionReplace, DataBearing: true, Reason: "replace_because_cannot_update"}}
+		return r
+	}))
+	h.step(stacks.PhasePlanning, stacks.PhaseAwaiting)
+	h.approve()
+	h.step("", stacks.PhaseUnlinking, theLink)
+	if _, err := h.RemoveLink(t.Context(), LinkInput{Run: h.run.ID, Link: theLink}); err != nil {
+		t.Fatal(err)
+	}
+	h.step(stacks.PhaseUnlinking, stacks.PhaseApplying, "ankara", "istanbul")
+	h.ended("ankara", stacks.RegionReady)
+	h.ended("istanbul", stacks.RegionReady)
+	h.step(stacks.PhaseApplying, stacks.PhaseLinking, theLink)
+}

@@ -69,7 +69,7 @@ func (a *Activities) sidesGoing(j linkJob, err error) bool {
 	}
 	going := map[string]bool{}
 	for _, r := range j.run.Regions {
-		going[r.Region] = r.Destroy || j.run.Kind == stacks.RunDestroy
+		going[r.Region] = goes(r) || j.run.Kind == stacks.RunDestroy
 	}
 	for _, side := range []string{j.row.Spec.From, j.row.Spec.To} {
 		if left.LeftIn(side) && !going[side] {

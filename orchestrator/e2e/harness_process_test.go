@@ -198,42 +198,10 @@ func (srv *server) logTail() string {
 }
 
 // wait waits until a run has ended or awaits a yes.
-func (srv *server) wait(run string) orchestrator.RunView {
-	srv.site.t.Helper()
-	var v orchestrator.RunView
-	srv.site.eventually("run "+run+" comes to rest", func() (err error) {
-		if v, err = srv.Run(context.Background(), run); err != nil {
-			return err
-		}
-		if v.Phase.Ended() || v.Phase == stacks.PhaseAwaiting && !v.Approved {
-			return nil
-		}
-		return fmt.Errorf("it is %s: %+v", v.Phase, v.Regions)
-	})
-	return v
-}
+func (srv *server) wait(run string) orchestrator.RunView { return srv.site.rest(srv, run) }
 
 // wantDone waits for the end of a run and wants it done.
-func (srv *server) wantDone(run string) orchestrator.RunView {
-	srv.site.t.Helper()
-	v := srv.wait(run)
-	if v.Phase != stacks.PhaseDone {
-		srv.site.t.Fatalf("run %s is %s: %s\n%+v\n%s", run, v.Phase, v.Message, v.Diagnostics, srv.runLog(run))
-	}
-	return v
-}
-
-func (srv *server) runLog(run string) string {
-	lines, err := srv.Logs(context.Background(), run, 0, 5000)
-	if err != nil {
-		return err.Error()
-	}
-	var b strings.Builder
-	for _, l := range lines {
-		fmt.Fprintf(&b, "%s %s %s %s\n", l.At.Format("15:04:05.000"), l.Level, l.Region, l.Text)
-	}
-	return b.String()
-}
+func (srv *server) wantDone(run string) orchestrator.RunView { return srv.site.wantDone(srv, run) }
 
 // newest is the newest run of a database; its ID is empty where there is none.
 func (m *meridian) newest(name string) catalog.Run {

@@ -255,29 +255,12 @@ func (m *meridian) submit(spec string) orchestrator.RunView {
 }
 
 // wait waits until a run has ended or awaits a yes, and returns it.
-func (m *meridian) wait(run string) orchestrator.RunView {
-	m.site.t.Helper()
-	var v orchestrator.RunView
-	m.site.eventually("run "+run+" comes to rest", func() (err error) {
-		if v, err = m.Run(context.Background(), run); err != nil {
-			return err
-		}
-		if v.Phase.Ended() || v.Phase == stacks.PhaseAwaiting && !v.Approved {
-			return nil
-		}
-		return fmt.Errorf("it is %s: %+v", v.Phase, v.Regions)
-	})
-	return v
-}
+func (m *meridian) wait(run string) orchestrator.RunView { return m.site.rest(m, run) }
 
 // done submits a spec and wants its run done.
 func (m *meridian) done(spec string) orchestrator.RunView {
 	m.site.t.Helper()
-	v := m.wait(m.submit(spec).ID)
-	if v.Phase != stacks.PhaseDone {
-		m.site.t.Fatalf("run %s is %s: %s\n%+v\n%s", v.ID, v.Phase, v.Message, v.Diagnostics, m.runLog(v.ID))
-	}
-	return v
+	return m.site.wantDone(m, m.submit(spec).ID)
 }
 
 // destroy destroys a database, approving exactly the plan that is shown.
@@ -331,17 +314,7 @@ func (m *meridian) wantSlots(region string, n int) {
 	}
 }
 
-func (m *meridian) runLog(run string) string {
-	lines, err := m.Logs(context.Background(), run, 0, 0)
-	if err != nil {
-		return err.Error()
-	}
-	var b strings.Builder
-	for _, l := range lines {
-		fmt.Fprintf(&b, "%s %s %s %s\n", l.At.Format("15:04:05.000"), l.Level, l.Region, l.Text)
-	}
-	return b.String()
-}
+func (m *meridian) runLog(run string) string { return logOf(m, run) }
 
 // query runs one query on a region's logical database as the application's user and returns its one value as text.
 func (m *meridian) query(name, region, sql string) string {

@@ -76,7 +76,7 @@ func TestServerKilledInEachPhase(t *testing.T) {
 	srv = s.serve()
 	v := srv.wait(run.ID)
 	if v.Phase != stacks.PhaseAwaiting {
-		t.Fatalf("destroy is %s: %s\n%s", v.Phase, v.Message, srv.runLog(run.ID))
+		t.Fatalf("destroy is %s: %s\n%s", v.Phase, v.Message, logOf(srv, run.ID))
 	}
 	if n := len(m.servers()); n != 2 {
 		t.Errorf("%d servers run before the yes to the destruction, want 2", n)

@@ -52,7 +52,7 @@ func TestNoSecretInClear(t *testing.T) {
 		heard.get("/runs/" + res.Runs[0].ID + "/watch") // until the run has ended
 		v := srv.wait(res.Runs[0].ID)
 		if v.Phase != want {
-			t.Fatalf("run %s is %s, want %s: %s\n%s", v.ID, v.Phase, want, v.Message, srv.runLog(v.ID))
+			t.Fatalf("run %s is %s, want %s: %s\n%s", v.ID, v.Phase, want, v.Message, logOf(srv, v.ID))
 		}
 		return v
 	}

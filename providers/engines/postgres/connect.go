@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/providers"
-	"meridian/providers/pgconf"
+	"meridian/providers/pgclient"
 )
 
 // maintenanceDB is the database that every server has; the fence lives in it.
@@ -52,7 +52,7 @@ func dial(ctx context.Context, t providers.Target, database, user, password stri
 	if t.Endpoint.Host == "" {
 		return nil, errNoAddress // a driver would try this machine's own server
 	}
-	cfg, err := pgconf.New(pgconf.Target{
+	cfg, err := pgclient.Config(pgclient.Target{
 		Host: t.Endpoint.Host, Port: t.Endpoint.Port, Database: database, User: user, Password: password, TLSMode: t.Endpoint.TLSMode,
 		Timeout: connectTimeout, Params: params,
 	})

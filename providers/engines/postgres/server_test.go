@@ -21,7 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/providers"
-	"meridian/providers/pgconf"
+	"meridian/providers/pgclient"
 	"meridian/stacks"
 )
 
@@ -106,7 +106,7 @@ func noSecretInLogs() error {
 			return err
 		}
 		for line := range strings.Lines(string(b)) {
-			for _, secret := range []string{adminPassword, pgconf.Quote(adminPassword), "App-Secret", "Repl-Secret", "SCRAM-SHA-256$"} {
+			for _, secret := range []string{adminPassword, pgclient.Quote(adminPassword), "App-Secret", "Repl-Secret", "SCRAM-SHA-256$"} {
 				if strings.Contains(line, secret) {
 					return fmt.Errorf("the log of server %s holds a secret: %s", s.name, line)
 				}

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/providers"
-	"meridian/providers/pgconf"
+	"meridian/providers/pgclient"
 )
 
 // ensurePublication publishes all tables, so that a new table only needs a refresh at the target.
@@ -149,10 +149,10 @@ func (l *link) createSubscription(ctx context.Context, p pair) (*linkSubscriptio
 // conninfo is how the target's server reaches the source.
 func (l *link) conninfo(p pair) string {
 	e := l.in.From.Endpoint
-	s := "host=" + pgconf.Quote(e.Host) + " port=" + strconv.Itoa(e.Port) + " user=" + pgconf.Quote(roleName(l.in)) + " password=" + pgconf.Quote(l.in.Password) +
-		" dbname=" + pgconf.Quote(p.database) + " connect_timeout=10 keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
+	s := "host=" + pgclient.Quote(e.Host) + " port=" + strconv.Itoa(e.Port) + " user=" + pgclient.Quote(roleName(l.in)) + " password=" + pgclient.Quote(l.in.Password) +
+		" dbname=" + pgclient.Quote(p.database) + " connect_timeout=10 keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
 	if e.TLSMode != "" {
-		s += " sslmode=" + pgconf.Quote(e.TLSMode)
+		s += " sslmode=" + pgclient.Quote(e.TLSMode)
 	}
 	return s
 }

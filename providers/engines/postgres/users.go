@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/providers"
+	"meridian/providers/pgclient"
 )
 
 func (w *objects) ensureUsers(ctx context.Context) error {
@@ -59,7 +60,7 @@ func ensureRole(ctx context.Context, conn *pgx.Conn, t providers.Target, name, p
 			return "", err
 		}
 	}
-	verifier, err := scramVerifier(password)
+	verifier, err := pgclient.Verifier(password)
 	if err != nil {
 		return "", permanent("password of %s: %v", name, err)
 	}
@@ -78,7 +79,7 @@ func samePassword(ctx context.Context, conn *pgx.Conn, t providers.Target, name,
 	var stored *string
 	err := conn.QueryRow(ctx, "SELECT rolpassword FROM pg_authid WHERE rolname = $1", name).Scan(&stored)
 	if err == nil {
-		return stored != nil && scramMatches(*stored, password), nil
+		return stored != nil && pgclient.Matches(*stored, password), nil
 	}
 	if sqlState(err) != codeNoPrivilege {
 		return false, fmt.Errorf("compare password: %w", err)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"meridian/providers/pgconf"
+	"meridian/providers/pgclient"
 )
 
 const connectFor = 10 * time.Second
@@ -24,7 +24,7 @@ func (s Spec) connect(ctx context.Context) (*pgx.Conn, error) {
 	if !ok {
 		return nil, fmt.Errorf("no server runs in %s", s.Home)
 	}
-	cfg, err := pgconf.New(pgconf.Target{
+	cfg, err := pgclient.Config(pgclient.Target{
 		Host: s.dataDir(), Port: p.port, User: AdminUser, Database: "postgres", TLSMode: "disable", Timeout: connectFor,
 		Params: map[string]string{"application_name": "meridian"},
 	})
@@ -102,12 +102,12 @@ func setPassword(ctx context.Context, conn *pgx.Conn, password string) error {
 	if err != nil {
 		return err
 	}
-	if scramMatches(have, password) {
+	if pgclient.Matches(have, password) {
 		return nil
 	}
-	made, err := scramVerifier(password)
+	made, err := pgclient.Verifier(password)
 	if err != nil {
-		return err
+		return fmt.Errorf("the administrator's password: %w", err)
 	}
 	_, err = conn.Exec(ctx, "alter role "+quoteIdent(AdminUser)+" password '"+made+"'") // base64 and signs of its own: nothing to quote
 	return err

@@ -1,4 +1,4 @@
-package pgconf
+package pgclient
 
 import (
 	"crypto/tls"
@@ -35,14 +35,14 @@ func TestNothingOfTheEnvironment(t *testing.T) {
 				Host: "127.1.2.3", Port: 5433, Database: `o'r\d`, User: "ad min", Password: "p'w", TLSMode: mode, Timeout: 5 * time.Second,
 				Params: map[string]string{"application_name": "meridian"},
 			}
-			plain, err := New(target)
+			plain, err := Config(target)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for name, value := range foreign {
 				t.Setenv(name, value)
 			}
-			got, err := New(target)
+			got, err := Config(target)
 			if err != nil {
 				t.Fatal(err)
 			}

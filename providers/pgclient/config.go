@@ -1,8 +1,9 @@
-// Package pgconf makes configurations of connections to PostgreSQL for engines and providers.
+// Package pgclient is what every client of PostgreSQL needs, engine or provider: how to reach a server, and the form in which it stores a
+// password.
 //
 // It must never let libpq's environment (PGHOST, PGSSLMODE and the like) or a file of the home directory decide anything: a server is reached
 // as its place says, whoever started Meridian.
-package pgconf
+package pgclient
 
 import (
 	"fmt"
@@ -29,8 +30,8 @@ type Target struct {
 	Params map[string]string
 }
 
-// New returns the configuration. The password is never part of a text that is parsed, so no error can quote it.
-func New(t Target) (*pgx.ConnConfig, error) {
+// Config returns the configuration of a connection. The password is never part of a text that is parsed, so no error can quote it.
+func Config(t Target) (*pgx.ConnConfig, error) {
 	// Every setting that a variable could make is made here; only that of a service cannot be unmade by another.
 	if err := os.Unsetenv("PGSERVICE"); err != nil {
 		return nil, fmt.Errorf("unset PGSERVICE: %w", err)

@@ -1,4 +1,4 @@
-package postgres
+package pgclient
 
 import (
 	"crypto/hmac"
@@ -15,17 +15,23 @@ import (
 // scramIterations is PostgreSQL's own default.
 const scramIterations = 4096
 
-var errPasswordText = errors.New("a password is not plain ASCII")
+// maxIterations bounds what a stored form may ask for: nobody is kept busy by one that is not PostgreSQL's own.
+const maxIterations = 10_000_000
 
-// scramVerifier returns what PostgreSQL stores for a password (RFC 5803 with "$" for separators), made here so that the
-// password itself never reaches the server's log. It is limited to printable ASCII, for which SASLprep changes nothing.
-func scramVerifier(password string) (string, error) {
+var errPasswordText = errors.New("a password is empty or not plain ASCII")
+
+// Verifier returns what PostgreSQL stores for a password (RFC 5803 with "$" for separators), made here so that the password itself never
+// reaches the server's log. It is limited to printable ASCII, for which SASLprep changes nothing.
+func Verifier(password string) (string, error) {
 	salt := make([]byte, 16)
 	rand.Read(salt) // it never fails
 	return scramWith(password, salt, scramIterations)
 }
 
 func scramWith(password string, salt []byte, iterations int) (string, error) {
+	if password == "" {
+		return "", errPasswordText
+	}
 	for i := range len(password) {
 		if c := password[i]; c < 0x20 || c > 0x7e {
 			return "", errPasswordText
@@ -46,8 +52,8 @@ func sign(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
-// scramMatches reports whether a stored verifier is that of the password. Another kind of verifier (md5) does not match.
-func scramMatches(verifier, password string) bool {
+// Matches reports whether a stored verifier is that of the password. Another kind of verifier (md5) does not match.
+func Matches(verifier, password string) bool {
 	rest, ok := strings.CutPrefix(verifier, "SCRAM-SHA-256$")
 	if !ok {
 		return false
@@ -55,7 +61,7 @@ func scramMatches(verifier, password string) bool {
 	params, _, _ := strings.Cut(rest, "$")
 	count, salt64, _ := strings.Cut(params, ":")
 	iterations, err := strconv.Atoi(count)
-	if err != nil || iterations < 1 {
+	if err != nil || iterations < 1 || iterations > maxIterations {
 		return false
 	}
 	salt, err := base64.StdEncoding.DecodeString(salt64)
