@@ -58,14 +58,14 @@ func proof(tx *store.Tx, h Head, seen *Sighting, lease time.Duration) (string, e
 	return Over(h, owner, seen, lease), nil
 }
 
-// RaiseEpoch raises the store's epoch within tx: no fence that was taken before lets a write pass any more. Whoever puts an older copy of
-// the store in place does it, or moves the store while attempts may be alive.
-func (j *Journal) RaiseEpoch(ctx context.Context, tx *store.Tx) (epoch int64, err error) {
+// RaiseEpoch raises the store's epoch within tx, above its own and another (0 where there is none): no fence that was taken before lets a write pass any more. Whoever moves the store while
+// attempts may be alive does it; whoever puts an older copy in place calls Refence, which does more.
+func (j *Journal) RaiseEpoch(tx *store.Tx, above int64) (epoch int64, err error) {
 	if epoch, err = currentEpoch(tx); err != nil {
 		return 0, err
 	}
-	epoch++
-	if _, err := tx.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = 'epoch'", strconv.FormatInt(epoch, 10)); err != nil {
+	epoch = max(epoch, above) + 1
+	if _, err := tx.Exec("UPDATE meta SET value = ? WHERE key = 'epoch'", strconv.FormatInt(epoch, 10)); err != nil {
 		return 0, fmt.Errorf("raise the store's epoch: %w", err)
 	}
 	return epoch, nil

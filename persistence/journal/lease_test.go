@@ -168,7 +168,7 @@ func TestRaisedEpoch(t *testing.T) {
 	step, old := h.runs()
 	h.must(h.Ship(ctx, ankara, old, step, journal.Batch{Events: events(1, 2), State: snapshot(2, "")}))
 	h.must(h.st.Write(ctx, func(tx *store.Tx) error {
-		epoch, err := h.RaiseEpoch(ctx, tx)
+		epoch, err := h.RaiseEpoch(tx, 0)
 		if epoch != 2 {
 			t.Errorf("epoch %d", epoch)
 		}
