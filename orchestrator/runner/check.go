@@ -114,7 +114,7 @@ func (w *worker) runPlan(ctx context.Context, p *prepared, dir, outputPath strin
 	}
 	defer func() { _ = out.Close() }()
 	cmd := exec.CommandContext(ctx, p.binary.Path, launch.PlanArgs(launch.PlanOptions{Destroy: p.step.Destroy, Check: true})...)
-	cmd.Dir, cmd.Env = dir, environment(dir, p.secrets)
+	cmd.Dir, cmd.Env = dir, p.environment(dir)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if file := w.privatePlugin(p); file != "" {

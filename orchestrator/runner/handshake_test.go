@@ -2,6 +2,9 @@ package runner
 
 import (
 	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,16 +34,42 @@ func TestParseHandshake(t *testing.T) {
 }
 
 func TestDyingWords(t *testing.T) {
-	log := `{"@level":"debug","@message":"plugin address"}
-panic: out of cheese
-
-goroutine 1 [running]:
-`
-	if got := string(dyingWords(strings.NewReader(log))); !strings.HasPrefix(got, "panic: out of cheese\n") || strings.Contains(got, "address") {
+	path := filepath.Join(t.TempDir(), "log")
+	said := func(log string) string {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return string(dyingWords(path))
+	}
+	const stack = "panic: out of cheese\n\ngoroutine 1 [running]:\n"
+	if got := said(`{"@level":"debug","@message":"plugin address"}` + "\n" + stack); got != stack {
 		t.Errorf("dying words: %q", got)
 	}
-	if got := dyingWords(strings.NewReader(strings.Repeat("x\n", maxDyingWords))); len(got) > maxDyingWords {
+	if got := said(strings.Repeat("x\n", maxDyingWords)); len(got) > maxDyingWords {
 		t.Errorf("%d bytes of dying words", len(got))
+	}
+}
+
+// TestOnlyOurPluginRunsUncollected: a launch whose plugins are not all ours needs its garbage collected.
+func TestOnlyOurPluginRunsUncollected(t *testing.T) {
+	t.Setenv("GOGC", "50") // this process's own is none of terraform's
+	ours := stacks.ProviderRequirement{Source: terraform.LocalDBSource, Version: "1"}
+	for name, c := range map[string]struct {
+		providers []stacks.ProviderRequirement
+		want      string
+	}{
+		"ours":  {[]stacks.ProviderRequirement{ours}, "GOGC=off"},
+		"none":  {nil, "GOGC=off"},
+		"mixed": {[]stacks.ProviderRequirement{ours, {Source: "registry.example/x/aws", Version: "1"}}, "GOGC=400"},
+	} {
+		p := &prepared{secrets: map[string]string{"pw": "x"}}
+		p.step.Stack.Providers = c.providers
+		env := p.environment("/w")
+		limited := slices.Contains(env, "GOMEMLIMIT=256MiB")
+		if !slices.Contains(env, c.want) || limited != (c.want == "GOGC=off") || !slices.Contains(env, "TF_VAR_pw=x") {
+			t.Errorf("%s: %q", name, env)
+		}
 	}
 }
 

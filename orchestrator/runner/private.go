@@ -132,10 +132,12 @@ func (p *plugin) end() {
 const maxDyingWords = 32 << 10
 
 // dyingWords is what a plugin that died said, without the lines of its own log: the stack of a panic.
-func dyingWords(log io.ReadSeeker) []byte {
-	if _, err := log.Seek(0, io.SeekStart); err != nil {
+func dyingWords(logPath string) []byte {
+	log, err := os.Open(logPath)
+	if err != nil {
 		return nil
 	}
+	defer func() { _ = log.Close() }()
 	text, err := io.ReadAll(io.LimitReader(log, maxBatchBytes))
 	if err != nil {
 		return nil

@@ -51,12 +51,11 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 	cmd.ExtraFiles = []*os.File{stackLock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if pluginFile != "" {
-		plugin, log := shimPlugin(s, pluginFile, stackLock)
-		if plugin != nil {
+		if plugin := shimPlugin(pluginFile, stackLock); plugin != nil {
 			cmd.Env = append(os.Environ(), plugin.variable())
 			defer func() {
 				if plugin.died() {
-					_, _ = out.Write(dyingWords(log))
+					_, _ = out.Write(dyingWords(s.path(shimLogFile)))
 				}
 				plugin.end()
 			}()
@@ -90,20 +89,15 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 	return exit
 }
 
-// shimPlugin starts the plugin, whose own log goes to the returned file. Where it does not start, terraform starts its plugins itself,
+// shimPlugin starts the plugin, which writes its own log into the shim's. Where it does not start, terraform starts its plugins itself,
 // and says what is wrong with them.
-func shimPlugin(s spool, file string, stackLock *os.File) (*plugin, *os.File) {
-	log, err := os.OpenFile(s.path(pluginLogFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "shim:", err)
-		return nil, nil
-	}
+func shimPlugin(file string, stackLock *os.File) *plugin {
 	cmd := exec.Command(file)
-	cmd.Stderr = log
+	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{stackLock}
 	p, err := startPlugin(cmd, os.Environ(), "")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 	}
-	return p, log
+	return p
 }

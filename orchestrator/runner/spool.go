@@ -24,8 +24,7 @@ const (
 	cancelFile    = "cancel.json"    // by the runner, before it tells terraform to stop
 	outputFile    = "output.ndjson"  // terraform's stdout and stderr
 	snapshotFile  = "state.snapshot" // the newest valid state
-	shimLogFile   = "shim.log"
-	pluginLogFile = "plugin.log"
+	shimLogFile   = "shim.log"       // what shim and plugin say of themselves
 )
 
 // attempt is what an adopter must know of an attempt. It holds no secret.

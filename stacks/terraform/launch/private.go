@@ -26,7 +26,7 @@ func PrivatePlugin(t Template, providers []stacks.ProviderRequirement) (string, 
 		if p.Source != terraform.LocalDBSource {
 			continue
 		}
-		dir := filepath.Join(t.Dir, terraform.DataDirName, "providers", filepath.FromSlash(p.Source), p.Version, platform())
+		dir := filepath.Join(t.Dir, terraform.DataDirName, providersDir, filepath.FromSlash(p.Source), p.Version, platform())
 		file, err := t.verified(dir, p)
 		if err != nil {
 			return "", fmt.Errorf("plugin %s %s: %w", p.Source, p.Version, err)

@@ -10,8 +10,8 @@ import (
 	"meridian/stacks/terraform"
 )
 
-// StageTemplate copies a template into a work directory (links to the plugins, lock file, CLI configuration) and writes modules.json.
-// It takes a few milliseconds: plugins are linked, never copied.
+// StageTemplate copies a template into a work directory (a link to its plugins, lock file, CLI configuration) and writes modules.json.
+// It takes a millisecond: making directories is what costs, so there is one link for all plugins.
 func StageTemplate(t Template, workDir string, modules []stacks.ModuleEntry) error {
 	if err := stage(t, workDir, modules); err != nil {
 		return fmt.Errorf("stage template: %w", err)
@@ -27,14 +27,13 @@ func stage(t Template, workDir string, modules []stacks.ModuleEntry) error {
 	if err := os.MkdirAll(data, 0o700); err != nil {
 		return err
 	}
-	packages, err := t.packages()
-	if err != nil {
-		return err
-	}
-	for _, p := range packages {
-		if err := linkPackage(filepath.Join(t.Dir, p), filepath.Join(workDir, p)); err != nil {
+	plugins := filepath.Join(terraform.DataDirName, providersDir)
+	if _, err := os.Stat(filepath.Join(t.Dir, plugins)); err == nil {
+		if err := os.Symlink(filepath.Join(t.Dir, plugins), filepath.Join(workDir, plugins)); err != nil {
 			return err
 		}
+	} else if !errors.Is(err, os.ErrNotExist) { // there is none where all providers are built in
+		return err
 	}
 	if err := copyFile(filepath.Join(t.Dir, terraform.LockFileName), filepath.Join(workDir, terraform.LockFileName)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -51,21 +50,6 @@ func stage(t Template, workDir string, modules []stacks.ModuleEntry) error {
 		return err
 	}
 	return os.WriteFile(manifest, terraform.ModulesJSON(modules), 0o600)
-}
-
-// linkPackage links to where the template's link leads, so that the work directory does not depend on the template;
-// a package that was downloaded into the template lives there.
-func linkPackage(from, to string) error {
-	target := from
-	if link, err := os.Readlink(from); err == nil {
-		if target = link; !filepath.IsAbs(target) {
-			target = filepath.Join(filepath.Dir(from), link)
-		}
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-		return err
-	}
-	return os.Symlink(target, to)
 }
 
 func copyFile(from, to string) error {

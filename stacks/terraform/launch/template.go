@@ -23,6 +23,9 @@ const templateFormat = 1
 // initTimeout bounds the one init: a mirror takes 0.2 s, a download of a big provider minutes.
 const initTimeout = 15 * time.Minute
 
+// providersDir is where terraform looks for plugins in its data directory.
+const providersDir = "providers"
+
 // builtinHost is the host of providers that are part of the binary itself.
 const builtinHost = "terraform.io/builtin/"
 
@@ -110,7 +113,7 @@ func (t Template) usable() bool {
 
 // packages are the paths, within the template, of the plugins' directories: HOST/NAMESPACE/TYPE/VERSION/OS_ARCH.
 func (t Template) packages() ([]string, error) {
-	hits, err := filepath.Glob(filepath.Join(escapeGlob(t.Dir), terraform.DataDirName, "providers", "*", "*", "*", "*", platform()))
+	hits, err := filepath.Glob(filepath.Join(escapeGlob(t.Dir), terraform.DataDirName, providersDir, "*", "*", "*", "*", platform()))
 	if err != nil {
 		return nil, err
 	}
