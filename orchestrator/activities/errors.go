@@ -41,12 +41,18 @@ func forHistory(ctx context.Context, err error) error {
 	case errors.Is(err, errDetached), errors.Is(context.Cause(ctx), worker.ErrWorkerShutdown):
 		return temporal.NewApplicationErrorWithOptions("the worker stopped; another attempt goes on", TypeDetached,
 			temporal.ApplicationErrorOptions{NextRetryDelay: time.Millisecond})
-	case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
+	case cancelled(ctx):
 		return temporal.NewCanceledError()
 	case permanent(err):
 		return temporal.NewNonRetryableApplicationError("it will not heal by itself: see the run's log", TypePermanent, nil)
 	}
 	return temporal.NewApplicationError("transient trouble: see the run's log", TypeTransient)
+}
+
+// cancelled reports whether an operator has cancelled what asked for the activity.
+func cancelled(ctx context.Context) bool {
+	cause := context.Cause(ctx)
+	return errors.Is(cause, context.Canceled) || temporal.IsCanceledError(cause)
 }
 
 // permanent reports whether trying again cannot help.
@@ -94,7 +100,7 @@ func (g *activityGuard) ExecuteActivity(ctx context.Context, in *interceptor.Exe
 	}
 	info := activity.GetInfo(ctx)
 	name := info.ActivityType.Name
-	if !errors.Is(err, errDetached) {
+	if !errors.Is(err, errDetached) && !(cancelled(ctx) && errors.Is(err, context.Canceled)) {
 		g.a.Logger.Debug("activity attempt ended with an error", "activity", name, "run", run, "part", part, "attempt", info.Attempt, "error", err)
 		g.a.log(ctx, run, part, level(err), err.Error())
 	}

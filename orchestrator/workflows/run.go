@@ -120,6 +120,8 @@ func (r *run) provisionHere(ctx workflow.Context, in RegionInput) error {
 	return provisionRegion(ctx, r.timing, in)
 }
 
+// provisionChild runs a region's own execution to its end. One that is at work already is of this run's life before an operator reset it:
+// it is let finish, and what it did is in the rows that the next one reads.
 func (r *run) provisionChild(ctx workflow.Context, in RegionInput) error {
 	child := workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            RegionID(r.in.Installation, r.in.Run, in.Region),
@@ -131,7 +133,19 @@ func (r *run) provisionChild(ctx workflow.Context, in RegionInput) error {
 		TypedSearchAttributes: withRegion(runAttributes(r.in, NameProvisionRegion), in.Region),
 		WaitForCancellation:   true,
 	})
-	return workflow.ExecuteChildWorkflow(child, NameProvisionRegion, in).Get(child, nil)
+	for {
+		err := workflow.ExecuteChildWorkflow(child, NameProvisionRegion, in).Get(child, nil)
+		var started *temporal.ChildWorkflowExecutionAlreadyStartedError
+		if !errors.As(err, &started) {
+			return err
+		}
+		err = workflow.ExecuteActivity(watch(ctx, r.timing), activities.NameWatchRun, activities.WatchRunInput{
+			Contract: activities.ContractVersion, Run: r.in.Run, Workflow: RegionID(r.in.Installation, r.in.Run, in.Region),
+		}).Get(ctx, nil)
+		if err != nil {
+			return err
+		}
+	}
 }
 
 // link makes and proves links, in parallel.
