@@ -70,9 +70,7 @@ func (r run) String() string {
 }
 
 type database struct {
-	Name        string `json:"name"`
-	Incarnation string `json:"incarnation"`
-	Links       []struct {
+	Links []struct {
 		Name  string `json:"name"`
 		Phase string `json:"phase"`
 	} `json:"links"`

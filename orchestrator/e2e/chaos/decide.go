@@ -30,12 +30,14 @@ var family = []Role{RoleRunner, RoleShim, RoleTerraform, RolePlugin}
 // Blow is what is done to each victim of a decision.
 type Blow string
 
-// The blows. A stopped process goes on after the decision's Hold, or is killed then.
+// The blows. A stopped process goes on after the decision's Hold, or is killed then. What lingers is a plugin: it is stopped in the middle
+// of its creates and goes on after the Hold, when everything around it is long dead and another attempt may be at work.
 const (
 	BlowKill     Blow = "KILL"
 	BlowTerm     Blow = "TERM"
 	BlowStop     Blow = "STOP+CONT"
 	BlowStopKill Blow = "STOP+KILL"
+	BlowLinger   Blow = "KILL, STOP+CONT of the plugin,"
 )
 
 // Decision is one kill point: when, whom, how. All of it follows from the seed.
@@ -49,6 +51,8 @@ type Decision struct {
 	Roles    []Role
 	Blow     Blow
 	Hold     time.Duration
+	// Twice starts a second runner for a step whose runner has just begun, before the blow: what a worker does that takes the first for dead.
+	Twice bool
 	// Pick chooses among the stacks and processes that there are at that moment.
 	Pick uint64
 }
@@ -69,6 +73,7 @@ func (d Decision) String() string {
 // Bounds of a decision, in shares of a hundred and in time.
 const (
 	shareInCreate = 75
+	shareTwice    = 20
 	maxAfter      = 900 * time.Millisecond
 	maxInto       = 500 * time.Millisecond
 	minHold       = 100 * time.Millisecond
@@ -85,19 +90,28 @@ func Decide(seed uint64, kills int, among []Role) []Decision {
 			Into: upTo(r, maxInto), Pick: r.Uint64(),
 		}
 		switch blow := r.IntN(100); {
-		case blow < 60:
+		case blow < 55:
 			d.Blow = BlowKill
-		case blow < 75:
+		case blow < 70:
 			d.Blow = BlowTerm
-		case blow < 90:
+		case blow < 82:
 			d.Blow = BlowStop
-		default:
+		case blow < 90:
 			d.Blow = BlowStopKill
+		default:
+			d.Blow = BlowLinger
 		}
-		if d.Blow == BlowStop || d.Blow == BlowStopKill {
+		d.Roles, d.Twice = some(r, among), r.IntN(100) < shareTwice
+		if d.Blow == BlowLinger && !slices.Contains(among, RolePlugin) {
+			d.Blow = BlowStop
+		}
+		switch d.Blow {
+		case BlowLinger:
+			d.InCreate, d.Roles = true, []Role{RoleShim, RoleTerraform, RolePlugin}
+			d.Hold = maxHold + upTo(r, maxHold)
+		case BlowStop, BlowStopKill:
 			d.Hold = minHold + upTo(r, maxHold-minHold)
 		}
-		d.Roles = some(r, among)
 		out = append(out, d)
 	}
 	return out

@@ -30,11 +30,11 @@ func TestDecisionsFollowFromTheSeed(t *testing.T) {
 		case len(Roles()):
 			all++
 		}
-		if stopped := d.Blow == BlowStop || d.Blow == BlowStopKill; stopped != (d.Hold > 0) || d.Hold > maxHold || d.After >= maxAfter || d.Into >= maxInto {
+		if stopped := d.Blow != BlowKill && d.Blow != BlowTerm; stopped != (d.Hold > 0) || d.Hold > 2*maxHold || d.After >= maxAfter || d.Into >= maxInto {
 			t.Errorf("%+v is out of its bounds", d)
 		}
 	}
-	for _, b := range []Blow{BlowKill, BlowTerm, BlowStop, BlowStopKill} {
+	for _, b := range []Blow{BlowKill, BlowTerm, BlowStop, BlowStopKill, BlowLinger} {
 		if blows[b] < 20 {
 			t.Errorf("%s is dealt %d times in 500", b, blows[b])
 		}

@@ -2,7 +2,11 @@ package chaos
 
 import (
 	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,7 +17,7 @@ import (
 const (
 	lookEvery = 5 * time.Millisecond
 	// createWithin is how long a decision waits for a create in flight; where none comes, it falls on whatever there is.
-	createWithin = 20 * time.Second
+	createWithin = time.Minute
 	// victimWithin is how long a decision waits for a process of its roles.
 	victimWithin = 2 * time.Second
 )
@@ -25,6 +29,9 @@ func (s *suite) kill(ctx context.Context, decisions []Decision) error {
 	for _, d := range decisions {
 		if !pause(ctx, d.After) {
 			return context.Cause(ctx)
+		}
+		if d.Twice {
+			s.twice(ctx, d)
 		}
 		stack, err := s.await(ctx, d)
 		if err != nil {
@@ -67,13 +74,59 @@ func (s *suite) kill(ctx context.Context, decisions []Decision) error {
 
 // strike deals the first part of a blow.
 func strike(p process, b Blow) bool {
-	switch b {
-	case BlowTerm:
+	switch {
+	case b == BlowTerm:
 		return p.signal(syscall.SIGTERM)
-	case BlowStop, BlowStopKill:
+	case b == BlowStop, b == BlowStopKill, b == BlowLinger && p.role == RolePlugin:
 		return p.signal(syscall.SIGSTOP)
 	}
 	return p.signal(syscall.SIGKILL)
+}
+
+// twiceWithin is how long a second runner waits for a first one that begins an apply.
+const twiceWithin = 10 * time.Second
+
+// twice starts a runner that begins an apply once more, with its own arguments and environment, as soon as it is there.
+func (s *suite) twice(ctx context.Context, d Decision) {
+	var old []int
+	for _, p := range processes(s.Data) {
+		old = append(old, p.pid)
+	}
+	applies := func(p process) bool {
+		return p.role == RoleRunner && !slices.Contains(old, p.pid) && slices.ContainsFunc(p.args, func(a string) bool { return strings.Contains(a, "/apply.") })
+	}
+	for begin := time.Now(); time.Since(begin) < twiceWithin; {
+		living := processes(s.Data)
+		if i := slices.IndexFunc(living, applies); i >= 0 {
+			err := s.again(living[i])
+			s.say("kill %d: a second runner of %s first: %v", d.Number, living[i].stack, err)
+			return
+		}
+		if !pause(ctx, lookEvery) {
+			return
+		}
+	}
+}
+
+// again starts the program of a process once more.
+func (s *suite) again(p process) error {
+	root := filepath.Join("/proc", strconv.Itoa(p.pid))
+	environ, err := os.ReadFile(filepath.Join(root, "environ"))
+	if err != nil {
+		return err
+	}
+	program, err := os.Readlink(filepath.Join(root, "exe"))
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(program, p.args[1:]...)
+	cmd.Env = strings.Split(strings.TrimRight(string(environ), "\x00"), "\x00")
+	cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	go func() { _ = cmd.Wait() }() // it ends by itself: there is a lock, or a result
+	return nil
 }
 
 // release deals the second part: it lets stopped processes go on, or kills them. No process stays stopped, also when ctx ends.
@@ -122,7 +175,7 @@ func (s *suite) await(ctx context.Context, d Decision) (string, error) {
 }
 
 // victims finds a process for each role of a decision: of the stack where one is given, else all of one stack that has some. Where none of
-// the roles has a process for a while, the server takes the blow.
+// the roles has a process for a while, whatever works on a stack takes the blow, else the server.
 func (s *suite) victims(ctx context.Context, d Decision, stack string) ([]process, error) {
 	begin := time.Now()
 	for {
@@ -130,7 +183,10 @@ func (s *suite) victims(ctx context.Context, d Decision, stack string) ([]proces
 			return out, nil
 		}
 		if time.Since(begin) > victimWithin {
-			d.Roles, stack = []Role{RoleServer}, ""
+			d.Roles, stack = family, ""
+		}
+		if time.Since(begin) > 2*victimWithin {
+			d.Roles = []Role{RoleServer}
 		}
 		if !pause(ctx, lookEvery) {
 			return nil, context.Cause(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -56,9 +57,9 @@ func (s *suite) life(ctx context.Context, n int) error {
 
 // generation is one database from its birth to its removal, looked at after each step.
 func (s *suite) generation(ctx context.Context, name string) (err error) {
-	w := &witness{suite: s, name: name}
+	w := &witness{suite: s, name: name, births: map[string]string{}}
 	defer func() {
-		if errors.Is(err, errGivenUp) && w.incarnation != "" {
+		if errors.Is(err, errGivenUp) {
 			s.mu.Lock()
 			s.given[w.incarnation] = true
 			s.mu.Unlock()
@@ -70,7 +71,13 @@ func (s *suite) generation(ctx context.Context, name string) (err error) {
 			break
 		}
 		last = round
-		_, err := s.done(ctx, name, func() (string, error) { return s.client.submit(ctx, name, spec(name, round), false) })
+		_, err := s.done(ctx, name, func() (string, error) {
+			id, err := s.client.submit(ctx, name, spec(name, round), false)
+			if w.incarnation == "" {
+				w.incarnation, _, _ = strings.Cut(id, "-")
+			}
+			return id, err
+		})
 		if err != nil {
 			return err
 		}

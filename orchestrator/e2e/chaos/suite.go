@@ -178,8 +178,8 @@ func (s *suite) environment() []string {
 	return env
 }
 
-// again is how soon a process of the suite that ended is started again, as an init system would.
-const again = 100 * time.Millisecond
+// restart is how soon a process of the suite that ended is started again, as an init system would.
+const restart = 100 * time.Millisecond
 
 // quick is the life of a process that did not come up; after so many of these in a row the suite gives up.
 const (
@@ -201,10 +201,10 @@ func (s *suite) keep(ctx context.Context, fail context.CancelCauseFunc, role Rol
 			short = 0
 		}
 		if short > quickEnds {
-			fail(fmt.Errorf("%s does not come up, see %s: %w", role, logFile, err))
+			fail(fmt.Errorf("%s does not come up, see %s: %v", role, logFile, err))
 			return
 		}
-		if !pause(ctx, again) {
+		if !pause(ctx, restart) {
 			return
 		}
 	}
