@@ -24,7 +24,7 @@ func (j *Journal) PutStep(ctx context.Context, s Step) (Step, error) {
 	if s.CreatedAt.IsZero() {
 		s.CreatedAt = time.Now()
 	}
-	sealed, err := j.sealJSON(s.Stack, rowContext("steps", s.ID))
+	sealed, err := j.sealJSON(sealedStep{Stack: s.Stack, Recovery: s.Recovery}, rowContext("steps", s.ID))
 	if err != nil {
 		return Step{}, err
 	}
@@ -52,10 +52,18 @@ func (j *Journal) Step(ctx context.Context, id string) (Step, error) {
 		return Step{}, fmt.Errorf("step %s: %w", id, notFound(err))
 	}
 	s.CreatedAt = fromMicros(created)
-	if err := j.unsealJSON(sealed, rowContext("steps", id), &s.Stack); err != nil {
+	var content sealedStep
+	if err := j.unsealJSON(sealed, rowContext("steps", id), &content); err != nil {
 		return Step{}, err
 	}
+	s.Stack, s.Recovery = content.Stack, content.Recovery
 	return s, nil
+}
+
+// sealedStep is what of a step is sealed.
+type sealedStep struct {
+	stacks.Stack
+	Recovery stacks.Recovery `json:"recovery,omitzero"`
 }
 
 // StepInfo is a step without its stack's files. Outcome is "" and FinishedAt zero while it has no result.
@@ -71,11 +79,28 @@ type StepInfo struct {
 }
 
 // Steps lists a run's steps in the order in which they were made.
-func (j *Journal) Steps(ctx context.Context, run string) (out []StepInfo, err error) {
+func (j *Journal) Steps(ctx context.Context, run string) ([]StepInfo, error) {
+	out, err := j.steps(ctx, "s.run = ? ORDER BY s.created_at, s.id", run)
+	if err != nil {
+		return nil, fmt.Errorf("steps of run %s: %w", run, err)
+	}
+	return out, nil
+}
+
+// Applies lists up to limit apply steps of a stack, of every run, newest first.
+func (j *Journal) Applies(ctx context.Context, id stacks.StackID, limit int) ([]StepInfo, error) {
+	out, err := j.steps(ctx, "s.stack = ? AND s.kind = ? ORDER BY s.created_at DESC, s.id DESC LIMIT ?", id.String(), StepApply, limit)
+	if err != nil {
+		return nil, fmt.Errorf("applies of %s: %w", id, err)
+	}
+	return out, nil
+}
+
+func (j *Journal) steps(ctx context.Context, where string, args ...any) (out []StepInfo, err error) {
 	err = j.st.Read(ctx, func(tx *store.Tx) error {
 		out = nil
 		rows, err := tx.Query(`SELECT s.id, s.run, s.kind, s.destroy, s.stack, s.created_at, coalesce(r.outcome, ''), coalesce(r.finished_at, 0)
-			FROM steps s LEFT JOIN results r ON r.step = s.id WHERE s.run = ? ORDER BY s.created_at, s.id`, run)
+			FROM steps s LEFT JOIN results r ON r.step = s.id WHERE `+where, args...)
 		if err != nil {
 			return err
 		}
@@ -95,8 +120,5 @@ func (j *Journal) Steps(ctx context.Context, run string) (out []StepInfo, err er
 		}
 		return rows.Err()
 	})
-	if err != nil {
-		return nil, fmt.Errorf("steps of run %s: %w", run, err)
-	}
-	return out, nil
+	return out, err
 }

@@ -67,7 +67,9 @@ type Step struct {
 	Destroy bool
 	Stack   stacks.Stack
 	// Artifact is the ID of the artifact that an apply step applies.
-	Artifact  string
+	Artifact string
+	// Recovery is what a plan step puts right first.
+	Recovery  stacks.Recovery
 	CreatedAt time.Time
 }
 
@@ -94,8 +96,10 @@ type Result struct {
 	Changes     []stacks.Change
 	Diagnostics []stacks.Diagnostic
 	// Retryable says that the failure came from transient trouble (network, throttling), as decided once in stacks/terraform.
-	Retryable  bool
-	Launches   int // processes of terraform that the step started
+	Retryable bool
+	Launches  int // processes of terraform that the step started
+	// StoppedAt is when terraform was told to stop, zero where it was not: what failed after it did not fail by itself.
+	StoppedAt  time.Time
 	StartedAt  time.Time
 	FinishedAt time.Time
 }

@@ -18,6 +18,8 @@ var (
 	ErrLockFile = errors.New("inconsistent dependency lock file")
 	// ErrStateWrite says that terraform could not write its state: what it made may be in no state.
 	ErrStateWrite = errors.New("state could not be written")
+	// ErrImportMissing says that an object which was to be imported is not there (any more): look it up again.
+	ErrImportMissing = errors.New("nothing to import")
 )
 
 // known are the failures that a type, an advice or both belong to. This is the one place where terraform's texts become types.
@@ -32,6 +34,7 @@ var known = []struct {
 	{regexp.MustCompile(`inconsistent dependency lock file`), ErrLockFile, "Plan again: the providers are not those that the plan was made with."},
 	{regexp.MustCompile(`failed to (save|write|upload|persist) state|error saving state|failed to persist state`), ErrStateWrite,
 		"Free space or mend the disk under the data directory before anything else; what was created may be missing from the state."},
+	{regexp.MustCompile(`cannot import non-existent remote object`), ErrImportMissing, "Look again: what was to be taken over is not there any more."},
 	{regexp.MustCompile(`text file busy`), nil, "The plugin was being written while terraform started it; try again."},
 	{regexp.MustCompile(`no space left on device`), nil, "Free space under the data directory, then apply again."},
 	{regexp.MustCompile(`no valid credential|unable to locate credentials|could not find default credentials|nocredentialproviders`), nil,
@@ -105,6 +108,28 @@ func Classify(diags []stacks.Diagnostic) (retryable bool) {
 		retryable = true
 	}
 	return retryable
+}
+
+// death is what terraform says when a plugin ended (killed, out of memory, a crash) while it was at work.
+var death = regexp.MustCompile(`^plugin did not respond|the plugin encountered an error, and failed to respond|^request cancelled the `)
+
+// pluginDied reports whether an error says that the provider's plugin died at work: nobody knows how far it came.
+func pluginDied(d stacks.Diagnostic) bool {
+	return d.Severity == stacks.SeverityError && death.MatchString(failureText(d))
+}
+
+// PluginDied reports whether an apply failed for nothing but the death of a plugin: it was interrupted.
+func PluginDied(diags []stacks.Diagnostic) bool {
+	some := false
+	for _, d := range diags {
+		if d.Severity == stacks.SeverityError {
+			if !pluginDied(d) {
+				return false
+			}
+			some = true
+		}
+	}
+	return some
 }
 
 // Advise fills Next for well-known failures.

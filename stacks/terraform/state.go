@@ -186,3 +186,41 @@ func ValidSnapshot(data []byte) bool {
 	_, err := ReadState(data)
 	return err == nil
 }
+
+// RaiseSerial is the same state under the next serial: a plan that was made on the one before can then never be applied.
+func RaiseSerial(data []byte) ([]byte, error) {
+	w, err := decodeState(data)
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	for depth := 0; ; {
+		t, err := dec.Token()
+		if err != nil {
+			return nil, fmt.Errorf("state file: %w", err)
+		}
+		switch t := t.(type) {
+		case json.Delim:
+			if t == '{' || t == '[' {
+				depth++
+			} else {
+				depth--
+			}
+			continue
+		case string:
+			if depth != 1 {
+				continue
+			}
+			var value json.RawMessage
+			if err := dec.Decode(&value); err != nil {
+				return nil, fmt.Errorf("state file: %w", err)
+			}
+			if t != "serial" {
+				continue
+			}
+			end := dec.InputOffset()
+			out := append([]byte(nil), data[:end-int64(len(value))]...)
+			return append(strconv.AppendInt(out, *w.Serial+1, 10), data[end:]...), nil
+		}
+	}
+}

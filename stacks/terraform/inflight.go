@@ -1,0 +1,136 @@
+package terraform
+
+import (
+	"slices"
+	"time"
+
+	"meridian/stacks"
+)
+
+// ApplyAttempt is what one launch of an apply has left: its events in order and how it ended.
+type ApplyAttempt struct {
+	Events []StreamEvent
+	// StoppedAt is when terraform was told to stop, zero where it was not: what fails after it was stopped by us, not by itself.
+	StoppedAt time.Time
+}
+
+// InFlight is one object that terraform was working on when it was interrupted.
+type InFlight struct {
+	Address string
+	Type    string
+	// Action is what terraform was doing: create, update, delete.
+	Action stacks.Action
+	// Tainted says that the state has the object as tainted, which only the interruption did: its create did not fail by itself, and no
+	// provisioner was at work (one that was cut short cannot be run again by an untaint).
+	Tainted bool
+}
+
+// FindInFlight tells which objects the last attempts at applying one stack (oldest first) have left unfinished, by address. The state is
+// the newest one: an object that is being made is not unfinished any more once the state has it whole, and one that is being changed or
+// deleted not once the state has it no more.
+func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
+	open := map[string]work{}
+	for _, a := range attempts {
+		a.follow(open)
+	}
+	have := map[string]StateResource{}
+	for _, r := range state.Resources {
+		if r.Deposed == "" {
+			have[r.Address] = r
+		}
+	}
+	var out []InFlight
+	for address, w := range open {
+		r, known := have[address]
+		object := InFlight{Address: address, Type: w.typ, Action: w.action}
+		switch {
+		case w.action == stacks.ActionCreate && known && !r.Tainted:
+			continue
+		case w.action == stacks.ActionCreate && known:
+			object.Tainted = !w.provisioned
+		case w.action != stacks.ActionCreate && !known:
+			continue
+		}
+		out = append(out, object)
+	}
+	slices.SortFunc(out, func(a, b InFlight) int {
+		if a.Address < b.Address {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// work is what terraform has begun on one address.
+type work struct {
+	typ         string
+	action      stacks.Action
+	provisioned bool
+}
+
+// follow moves what is open by the events of one attempt.
+func (a ApplyAttempt) follow(open map[string]work) {
+	died := map[string]bool{}
+	for _, e := range a.Events {
+		if d, ok := DiagnosticOf(e); ok && pluginDied(d) {
+			died[d.Address] = true
+		}
+	}
+	for _, e := range a.Events {
+		switch e.Type {
+		case EventApplyStart:
+			if changes(e.Action) {
+				open[e.Address] = work{typ: e.Resource, action: e.Action}
+			}
+		case EventProvisionStart:
+			if w, ok := open[e.Address]; ok {
+				w.provisioned = true
+				open[e.Address] = w
+			}
+		case EventApplyComplete:
+			delete(open, e.Address)
+		case EventApplyErrored:
+			stopped := !a.StoppedAt.IsZero() && !e.Time.Before(a.StoppedAt)
+			if !stopped && !died[e.Address] {
+				delete(open, e.Address) // it failed by itself: the state says what there is
+			}
+		}
+	}
+}
+
+func changes(a stacks.Action) bool {
+	return a == stacks.ActionCreate || a == stacks.ActionUpdate || a == stacks.ActionDelete
+}
+
+// Balance says what an apply that was cut short had done of its plan, by address, in order.
+type Balance struct{ Finished, InFlight, Left []string }
+
+// BalanceOf compares what was planned with what happened.
+func BalanceOf(planned []stacks.Change, a ApplyAttempt) Balance {
+	open := map[string]work{}
+	a.follow(open)
+	begun, ended := map[string]bool{}, map[string]bool{}
+	for _, e := range a.Events {
+		switch e.Type {
+		case EventApplyStart:
+			begun[e.Address] = true
+		case EventApplyComplete:
+			ended[e.Address] = true
+		}
+	}
+	var b Balance
+	for _, c := range planned {
+		_, unfinished := open[c.Address]
+		switch {
+		case c.Type == "" || c.Action == stacks.ActionNoop || c.Action == stacks.ActionRead: // an output, or nothing to do
+		case unfinished:
+			b.InFlight = append(b.InFlight, c.Address)
+		case begun[c.Address] && ended[c.Address]:
+			b.Finished = append(b.Finished, c.Address)
+		default:
+			b.Left = append(b.Left, c.Address)
+		}
+	}
+	return b
+}
