@@ -50,8 +50,14 @@ func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal
 	if !known {
 		res.ExitCode = -1
 	}
+	if r.cancelled != nil {
+		res.StoppedAt = r.cancelled.At
+	}
 	if st := r.newestState(); st != nil {
 		res.Serial = st.Serial
+	}
+	if res.Outcome == journal.OutcomeFailed && terraform.PluginDied(res.Diagnostics) {
+		res.Outcome = journal.OutcomeInterrupted
 	}
 	var artifact *journal.Artifact
 	if res.Outcome == journal.OutcomeChanges {
@@ -73,8 +79,11 @@ func explain(res *journal.Result, exit exitRecord, last []string) {
 	switch res.Outcome {
 	case journal.OutcomeInterrupted:
 		detail := "it was killed together with the process that waits for it, so how it ended is not known"
-		if exit.Signal != "" {
+		switch {
+		case exit.Signal != "":
 			detail = "it was ended by a signal: " + exit.Signal
+		case terraform.PluginDied(res.Diagnostics):
+			detail = "the provider's plugin died at work"
 		}
 		add(RuleInterrupted, "terraform was interrupted", detail, "the newest state is kept; plan again")
 	case journal.OutcomeCancelled:

@@ -124,6 +124,12 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	if r := w.begin(p, &att); r != nil {
 		return w.giveUp(ctx, att, r)
 	}
+	if err := w.putRight(ctx, p, &att); err != nil {
+		if r := new(refusal); errors.As(err, &r) {
+			return w.giveUp(ctx, att, r)
+		}
+		return err
+	}
 	r := w.newRun(att, step)
 	defer r.tail.close()
 	if err := r.renewed(sent); err != nil {

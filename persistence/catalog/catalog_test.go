@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -134,7 +135,8 @@ func (h *house) planAgain(id, needs, digest string) catalog.Run {
 	h.must(err)
 	h.must(h.UpdateRegion(ctx, id, "ankara", func(r catalog.RunRegion) catalog.RunRegion {
 		r.Phase, r.StackDigest, r.Artifact, r.ArtifactDigest, r.StateSerial, r.PlanStep = stacks.RegionPlanned, "stack", "art", digest, 7, id+"/ankara/plan.1"
-		r.Changes = []stacks.Change{{Address: "localdb_postgres.this", Action: stacks.ActionCreate}}
+		value := stacks.AttributeChange{Path: "value", After: strconv.Quote(digest)}
+		r.Changes = []stacks.Change{{Address: "localdb_postgres.this", Action: stacks.ActionCreate, Attributes: []stacks.AttributeChange{value}}}
 		return r
 	}))
 	h.must(h.UpdateRegion(ctx, id, "istanbul", func(r catalog.RunRegion) catalog.RunRegion {

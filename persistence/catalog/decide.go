@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,8 +21,8 @@ func (c *Catalog) Approve(ctx context.Context, run, digest, actor string) (r Run
 		if works(r.Phase) && NeedsYes(r) && digest == r.PlanDigest {
 			return nil
 		}
-		if r.Phase != stacks.PhaseAwaiting {
-			return fmt.Errorf("run %s is %s and waits for no yes: %w", run, r.Phase, ErrMoved)
+		if r.Phase != stacks.PhaseAwaiting || r.Reason == ReasonQuestion {
+			return fmt.Errorf("run %s is %s and waits for no yes: %w", run, cmp.Or(r.Reason, string(r.Phase)), ErrMoved)
 		}
 		if digest == "" || digest != r.PlanDigest {
 			return fmt.Errorf("run %s has plan %s: %w", run, r.PlanDigest, ErrStaleDigest)

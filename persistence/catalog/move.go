@@ -58,6 +58,15 @@ func (c *Catalog) MoveRun(ctx context.Context, id string, m Move) (run Run, err 
 		if m.From == stacks.PhasePlanning {
 			r.PlanDigest, r.NeedsApproval, r.Drops = m.PlanDigest, m.NeedsApproval, m.Drops
 		}
+		if m.From == stacks.PhasePlanning && m.To == stacks.PhaseAwaiting {
+			why, err := c.carry(tx, r)
+			if err != nil {
+				return err
+			}
+			if why != "" && m.Message == "" {
+				m.Message = "the yes to the plan before does not cover this one: " + why
+			}
+		}
 		if m.To.Ended() {
 			if err := c.end(tx, r, m); err != nil {
 				return err
@@ -116,8 +125,11 @@ func mayWork(tx *store.Tx, r Run, d Database) error {
 	return nil
 }
 
-// covered reports whether a yes covers the run's digest.
+// covered reports whether a yes covers the run's digest. One that awaits an answer has no plan yet.
 func covered(tx *store.Tx, r Run) (ok bool, err error) {
+	if r.Phase == stacks.PhaseAwaiting && r.Reason == ReasonQuestion {
+		return false, nil
+	}
 	if !NeedsYes(r) {
 		return true, nil
 	}
@@ -201,7 +213,7 @@ func afterRun(d Database, r Run, m Move) (phase, message string) {
 
 // putPhase writes a run's phase and what goes with it.
 func (c *Catalog) putPhase(tx *store.Tx, r Run, m Move) error {
-	text := runText{Message: m.Message, Drops: r.Drops, Diagnostics: m.Diagnostics}
+	text := runText{Message: m.Message, Drops: r.Drops, Diagnostics: m.Diagnostics, Approved: r.Approved}
 	if text.Diagnostics == nil {
 		text.Diagnostics = r.Diagnostics
 	}
@@ -238,7 +250,8 @@ func (c *Catalog) databaseOf(tx *store.Tx, r Run) (Database, error) {
 const ReasonReplan = "Replan"
 
 // Replan moves a run from awaiting or applying back to planning because an artifact went stale, counts the plan of the region and of
-// those that are pending with it, and drops the approvals: they were of another plan. A yes given with the submission stays, for it is of no plan. It is the only move that is not forward.
+// those that are pending with it, and drops the approvals: they were of another plan, which is kept, for its yes may cover the new one (carry.go). A yes
+// given with the submission stays, for it is of no plan. It and an answer are the only moves that are not forward.
 func (c *Catalog) Replan(ctx context.Context, id string, region string, reason string) (run Run, err error) {
 	err = c.st.Write(ctx, func(tx *store.Tx) error {
 		r, err := c.readRun(tx, id)
@@ -253,6 +266,13 @@ func (c *Catalog) Replan(ctx context.Context, id string, region string, reason s
 		}
 		if !slices.ContainsFunc(r.Regions, func(x RunRegion) bool { return x.Region == region }) {
 			return fmt.Errorf("region %s of run %s: %w", region, id, ErrNotFound)
+		}
+		approved, err := approvedPlan(tx, r)
+		if err != nil {
+			return err
+		}
+		if approved != nil {
+			r.Approved = approved
 		}
 		for _, x := range r.Regions {
 			if x.Region == region {

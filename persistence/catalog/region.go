@@ -43,13 +43,13 @@ func (c *Catalog) scanRegion(row scanner, run string) (RunRegion, error) {
 	if err := c.unsealJSON(sealed, rowContext("run_regions", run, r.Region), &text); err != nil {
 		return RunRegion{}, err
 	}
-	r.Message, r.Changes = text.Message, text.Changes
+	r.Message, r.Changes, r.Recovery = text.Message, text.Changes, text.Recovery
 	return r, nil
 }
 
 // putRegion writes a region's row whole; the caller notifies.
 func (c *Catalog) putRegion(tx *store.Tx, run string, r RunRegion) error {
-	sealed, err := c.sealJSON(regionText{Message: r.Message, Changes: r.Changes}, rowContext("run_regions", run, r.Region))
+	sealed, err := c.sealJSON(regionText{Message: r.Message, Changes: r.Changes, Recovery: r.Recovery}, rowContext("run_regions", run, r.Region))
 	if err != nil {
 		return err
 	}

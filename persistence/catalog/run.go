@@ -29,6 +29,8 @@ type Run struct {
 	NeedsApproval string
 	// Drops are the databases and users that the run removes inside of the servers, beside terraform, once it is planned.
 	Drops []stacks.Change
+	// Approved is the plan that a person said yes to and whose apply was interrupted: its yes may cover the next plan.
+	Approved *ApprovedPlan
 	// Yes is the yes given with the submission; it covers what is not dangerous.
 	Yes       bool
 	Cancel    bool
@@ -58,6 +60,8 @@ type RunRegion struct {
 	Message string
 	MovedAt time.Time
 	Changes []stacks.Change // from the artifact; sensitive values are never in it
+	// Recovery is what was found of interrupted applies before this plan; nil where nobody had to look.
+	Recovery *Recovery
 }
 
 // NeedsYes reports whether a planned run may only go on with an approval of exactly its plan: it changes something, and either is
@@ -87,12 +91,14 @@ type runText struct {
 	Message     string              `json:"message,omitempty"`
 	Drops       []stacks.Change     `json:"drops,omitempty"`
 	Diagnostics []stacks.Diagnostic `json:"diagnostics,omitempty"`
+	Approved    *ApprovedPlan       `json:"approved,omitempty"`
 }
 
 // regionText is the same for a region.
 type regionText struct {
-	Message string          `json:"message,omitempty"`
-	Changes []stacks.Change `json:"changes,omitempty"`
+	Message  string          `json:"message,omitempty"`
+	Changes  []stacks.Change `json:"changes,omitempty"`
+	Recovery *Recovery       `json:"recovery,omitempty"`
 }
 
 const runColumns = `id, namespace, name, incarnation, number, kind, revision, phase, reason, plan_digest, needs_approval, yes, cancel, actor, created_at, moved_at, ended_at, sealed`
@@ -112,7 +118,7 @@ func (c *Catalog) scanRun(row scanner) (Run, error) {
 	if err := c.unsealJSON(sealed, rowContext("runs", r.ID), &text); err != nil {
 		return Run{}, err
 	}
-	r.Message, r.Drops, r.Diagnostics = text.Message, text.Drops, text.Diagnostics
+	r.Message, r.Drops, r.Diagnostics, r.Approved = text.Message, text.Drops, text.Diagnostics, text.Approved
 	return r, nil
 }
 

@@ -1,0 +1,90 @@
+package catalog
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"meridian/persistence/store"
+	"meridian/stacks"
+)
+
+// ApprovedPlan is what a person said yes to, kept when a run is planned again because its apply was interrupted.
+type ApprovedPlan struct {
+	Digest  string           `json:"digest"`
+	Actor   string           `json:"actor"`
+	Drops   []stacks.Change  `json:"drops,omitempty"`
+	Regions []ApprovedRegion `json:"regions"`
+}
+
+// ApprovedRegion is one region of it. Changes are comparable only with those of the same rendering of the stack.
+type ApprovedRegion struct {
+	Region      string          `json:"region"`
+	StackDigest string          `json:"stackDigest"`
+	Changes     []stacks.Change `json:"changes,omitempty"`
+}
+
+// Covers answers whether this yes is a yes to a run's new plan too, and if not, why.
+func (a ApprovedPlan) Covers(r Run) (ok bool, why string) {
+	if ok, why := stacks.Covers(a.Drops, r.Drops); !ok {
+		return false, why
+	}
+	for _, now := range r.Regions {
+		if now.Phase != stacks.RegionPlanned {
+			continue // nothing more is applied there
+		}
+		i := slices.IndexFunc(a.Regions, func(x ApprovedRegion) bool { return x.Region == now.Region })
+		switch {
+		case i < 0:
+			return false, "region " + now.Region + " was not part of it"
+		case a.Regions[i].StackDigest != now.StackDigest:
+			return false, "the stack of " + now.Region + " is rendered otherwise"
+		case len(now.Changes) == 0:
+			return false, "the plan of " + now.Region + " does not show what it changes"
+		}
+		if ok, why := stacks.Covers(a.Regions[i].Changes, now.Changes); !ok {
+			return false, why + " in " + now.Region
+		}
+	}
+	return true, ""
+}
+
+// approvedPlan is what the person who approved the run's present plan said yes to; nil where nobody did (a yes that was carried over is
+// one to the plan that it came from).
+func approvedPlan(tx *store.Tx, r Run) (*ApprovedPlan, error) {
+	a := ApprovedPlan{Digest: r.PlanDigest, Drops: r.Drops}
+	err := tx.QueryRow("SELECT actor FROM approvals WHERE run = ? AND digest = ? AND dropped = 0 AND carried_from = ''", r.ID, r.PlanDigest).Scan(&a.Actor)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("approval of run %s: %w", r.ID, err)
+	}
+	for _, x := range r.Regions {
+		if x.StackDigest != "" {
+			a.Regions = append(a.Regions, ApprovedRegion{Region: x.Region, StackDigest: x.StackDigest, Changes: x.Changes})
+		}
+	}
+	return &a, nil
+}
+
+// carry writes the approval of a new plan that the approved one covers. Where there is none, or it does not cover it, it says why, or "".
+func (c *Catalog) carry(tx *store.Tx, r Run) (why string, err error) {
+	if r.Approved == nil || !NeedsYes(r) || r.PlanDigest == "" {
+		return "", nil
+	}
+	if ok, why := r.Approved.Covers(r); !ok {
+		return why, nil
+	}
+	_, err = tx.Exec(`INSERT INTO approvals (run, digest, actor, at, carried_from) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (run, digest) DO UPDATE SET dropped = 0 WHERE approvals.dropped = 1`,
+		r.ID, r.PlanDigest, r.Approved.Actor, now().UnixMicro(), r.Approved.Digest)
+	if err != nil {
+		return "", fmt.Errorf("carry over the approval of run %s: %w", r.ID, err)
+	}
+	return "", record(tx, Audit{
+		Actor: r.Approved.Actor, Verb: "carry-over", Subject: "run " + r.ID, Detail: "the yes to plan " + r.Approved.Digest + " covers plan " + r.PlanDigest,
+		Namespace: r.Namespace, Name: r.Name, RunID: r.ID,
+	})
+}

@@ -1,0 +1,225 @@
+package catalog_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"meridian/persistence/catalog"
+	"meridian/persistence/store"
+	"meridian/stacks"
+)
+
+// planRegions brings a run that plans to awaiting, with these changes in ankara, and istanbul unchanged.
+func (h *house) planRegions(id, needs, digest string, changes ...stacks.Change) catalog.Run {
+	h.t.Helper()
+	ctx := h.t.Context()
+	_, err := h.SetRegions(ctx, id, []catalog.RunRegion{{Region: "istanbul"}, {Region: "ankara"}})
+	h.must(err)
+	h.must(h.UpdateRegion(ctx, id, "ankara", func(r catalog.RunRegion) catalog.RunRegion {
+		r.Phase, r.StackDigest, r.Artifact, r.ArtifactDigest, r.StateSerial, r.Changes = stacks.RegionPlanned, "stack", "art", digest, 7, changes
+		return r
+	}))
+	h.must(h.UpdateRegion(ctx, id, "istanbul", func(r catalog.RunRegion) catalog.RunRegion {
+		r.Phase, r.StackDigest = stacks.RegionUnchanged, "stack2"
+		return r
+	}))
+	r, err := h.MoveRun(ctx, id, catalog.Move{From: stacks.PhasePlanning, To: stacks.PhaseAwaiting, PlanDigest: h.planDigest(id), NeedsApproval: needs})
+	h.must(err)
+	return r
+}
+
+func creation(address string) stacks.Change {
+	return stacks.Change{Address: address, Type: "t", Action: stacks.ActionCreate, DataBearing: true, Attributes: []stacks.AttributeChange{{Path: "size", After: "1"}}}
+}
+
+func removal(address string) stacks.Change {
+	return stacks.Change{Address: address, Type: "t", Action: stacks.ActionDelete, DataBearing: true, Attributes: []stacks.AttributeChange{{Path: "id", Before: `"7"`}}}
+}
+
+// TestApprovalCarriesOver: the yes to a plan whose apply was interrupted is one to the next plan, where that holds nothing else.
+func TestApprovalCarriesOver(t *testing.T) {
+	for name, c := range map[string]struct {
+		approved, now []stacks.Change
+		needs         string
+		want          string // what the run says where it asks again, "" where it goes on
+	}{
+		"the same":             {[]stacks.Change{creation("a"), creation("b")}, []stacks.Change{creation("a"), creation("b")}, "", ""},
+		"what is left":         {[]stacks.Change{creation("a"), creation("b")}, []stacks.Change{creation("b")}, "", ""},
+		"an import":            {[]stacks.Change{creation("a")}, []stacks.Change{{Address: "a", Type: "t", Action: stacks.ActionNoop, Importing: true}}, "", ""},
+		"the rest of a delete": {[]stacks.Change{removal("a"), removal("b")}, []stacks.Change{removal("b")}, "destroys b", ""},
+		"something new":        {[]stacks.Change{creation("a")}, []stacks.Change{creation("b")}, "", "create of b was not part of it"},
+		"a delete":             {[]stacks.Change{creation("a")}, []stacks.Change{removal("a")}, "destroys a", "delete of a: approved was create"},
+		"what nobody can see":  {[]stacks.Change{creation("a")}, nil, "", "does not show what it changes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			ctx := t.Context()
+			r := h.submit(spec("orders", "15"), 0)
+			h.next("orders")
+			h.move(r.ID, stacks.PhasePending, stacks.PhasePlanning)
+			first := h.planRegions(r.ID, c.needs, "one", c.approved...)
+			h.approve(r.ID)
+			for _, digest := range []string{"two", "three"} { // a yes that was carried over is carried on, and always from the first
+				h.move(r.ID, stacks.PhaseAwaiting, stacks.PhaseApplying)
+				_, err := h.Replan(ctx, r.ID, "ankara", "interrupted")
+				h.must(err)
+				r = h.planRegions(r.ID, c.needs, digest, c.now...)
+				ok, err := h.Approved(ctx, r.ID)
+				h.must(err)
+				if ok != (c.want == "") || !strings.Contains(r.Message, c.want) {
+					t.Fatalf("approved: %v, %q; want %q", ok, r.Message, c.want)
+				}
+				if !ok {
+					if next := h.next("orders"); next != "" {
+						t.Errorf("next run %q without a yes", next)
+					}
+					return
+				}
+				audits, err := h.Audits(ctx, "default", "orders", 0)
+				h.must(err)
+				carried := func(a catalog.Audit) bool {
+					return a.Verb == "carry-over" && a.Actor == "grace" && strings.Contains(a.Detail, first.PlanDigest) && strings.Contains(a.Detail, r.PlanDigest)
+				}
+				if !slices.ContainsFunc(audits, carried) {
+					t.Errorf("no line in the audit: %+v", audits)
+				}
+				var from, actor string
+				h.must(h.st.Read(ctx, func(tx *store.Tx) error {
+					return tx.QueryRow("SELECT carried_from, actor FROM approvals WHERE run = ? AND digest = ?", r.ID, r.PlanDigest).Scan(&from, &actor)
+				}))
+				if from != first.PlanDigest || actor != "grace" {
+					t.Errorf("carried from %s by %s, want from %s by grace", from, actor, first.PlanDigest)
+				}
+			}
+		})
+	}
+}
+
+// TestAYesThatWasNeverGivenIsNotCarried: a plan that nobody approved leaves nothing behind.
+func TestAYesThatWasNeverGivenIsNotCarried(t *testing.T) {
+	h := newHouse(t)
+	r := h.submit(spec("orders", "15"), 0)
+	h.next("orders")
+	h.move(r.ID, stacks.PhasePending, stacks.PhasePlanning)
+	h.planRegions(r.ID, "", "one", creation("a"))
+	_, err := h.Replan(t.Context(), r.ID, "ankara", "stale")
+	h.must(err)
+	h.planRegions(r.ID, "", "one", creation("a"))
+	if ok, err := h.Approved(t.Context(), r.ID); err != nil || ok {
+		t.Errorf("approved: %v, %v", ok, err)
+	}
+}
+
+// TestAnotherRenderingIsNotCarried: sensitive values are in no diff, so only the same configuration is the same plan.
+func TestAnotherRenderingIsNotCarried(t *testing.T) {
+	a := catalog.ApprovedPlan{Regions: []catalog.ApprovedRegion{{Region: "ankara", StackDigest: "one", Changes: []stacks.Change{creation("a")}}}}
+	now := func(region, digest string, drops ...stacks.Change) catalog.Run {
+		return catalog.Run{Drops: drops, Regions: []catalog.RunRegion{{Region: region, Phase: stacks.RegionPlanned, StackDigest: digest, Changes: []stacks.Change{creation("a")}}}}
+	}
+	for name, c := range map[string]struct {
+		run  catalog.Run
+		want bool
+	}{
+		"the same": {now("ankara", "one"), true}, "another rendering": {now("ankara", "two"), false}, "another region": {now("istanbul", "one"), false},
+		"a drop": {now("ankara", "one", stacks.Change{Address: "database x", Action: stacks.ActionDelete}), false},
+	} {
+		if ok, why := a.Covers(c.run); ok != c.want || ok != (why == "") {
+			t.Errorf("%s: %v, %q", name, ok, why)
+		}
+	}
+}
+
+// asking brings a run to a question about a in ankara.
+func asking(h *house) catalog.Run {
+	h.t.Helper()
+	ctx := h.t.Context()
+	r := h.submit(spec("orders", "15"), 0, yes)
+	h.next("orders")
+	h.move(r.ID, stacks.PhasePending, stacks.PhasePlanning)
+	_, err := h.SetRegions(ctx, r.ID, []catalog.RunRegion{{Region: "istanbul"}, {Region: "ankara"}})
+	h.must(err)
+	h.must(h.UpdateRegion(ctx, r.ID, "ankara", func(x catalog.RunRegion) catalog.RunRegion {
+		x.Recovery = &catalog.Recovery{Step: "s", Anew: true, Objects: []catalog.Recovered{
+			{Address: "a", Found: "unknown", Question: "is a there?"}, {Address: "b", Found: "present", ImportID: "/b"}, {Address: "c", Found: "present", Untaint: true},
+		}}
+		return x
+	}))
+	r, err = h.MoveRun(ctx, r.ID, catalog.Move{From: stacks.PhasePlanning, To: stacks.PhaseAwaiting, Reason: catalog.ReasonQuestion, Message: "is a there?"})
+	h.must(err)
+	return r
+}
+
+// TestAQuestionIsAnswered: a run with an open question stands still, whatever yes it was given, until the answer, and plans with it.
+func TestAQuestionIsAnswered(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	r := asking(h)
+	if len(r.Questions()) != 1 || r.Questions()[0].Region != "ankara" || r.Questions()[0].Address != "a" {
+		t.Fatalf("questions %+v", r.Questions())
+	}
+	if ok, err := h.Approved(ctx, r.ID); err != nil || ok {
+		t.Errorf("approved: %v, %v", ok, err)
+	}
+	if next := h.next("orders"); next != "" {
+		t.Errorf("next run %q while a question is open", next)
+	}
+	_, err := h.MoveRun(ctx, r.ID, catalog.Move{From: stacks.PhaseAwaiting, To: stacks.PhaseApplying})
+	h.is(err, catalog.ErrRefused)
+	_, err = h.Approve(ctx, r.ID, "x", "grace")
+	h.is(err, catalog.ErrMoved)
+	in := catalog.AnswerInput{Run: r.ID, Address: "a", Answer: catalog.Answer{Kind: catalog.AnswerAdopt, Actor: "grace"}}
+	if _, err := h.Answer(ctx, in); err == nil {
+		t.Error("an adoption without an ID")
+	}
+	in.Address, in.ID = "b", "/x"
+	_, err = h.Answer(ctx, in)
+	h.is(err, catalog.ErrNotFound)
+	in.Address = "a"
+	in.Region = "istanbul"
+	_, err = h.Answer(ctx, in)
+	h.is(err, catalog.ErrNotFound)
+	in.Region = ""
+	r, err = h.Answer(ctx, in)
+	h.must(err)
+	if r.Phase != stacks.PhasePlanning || len(r.Questions()) != 0 || h.next("orders") != r.ID {
+		t.Errorf("after the answer: %+v", r)
+	}
+	rec := r.Regions[0].Recovery
+	if a := rec.Answered("a"); a == nil || a.ID != "/x" || rec.Step != "" {
+		t.Errorf("recovery %+v", rec)
+	}
+	_, err = h.Answer(ctx, in)
+	h.is(err, catalog.ErrMoved)
+}
+
+func TestAQuestionIsCancelled(t *testing.T) {
+	h := newHouse(t)
+	r := asking(h)
+	r, err := h.Cancel(t.Context(), r.ID, "ada", nil)
+	h.must(err)
+	if r.Phase != stacks.PhaseCancelled {
+		t.Errorf("run is %s", r.Phase)
+	}
+}
+
+func TestLookAgainForgetsTheAnswer(t *testing.T) {
+	h := newHouse(t)
+	r := asking(h)
+	r, err := h.Answer(t.Context(), catalog.AnswerInput{Run: r.ID, Address: "a", Answer: catalog.Answer{Kind: catalog.AnswerAgain, Actor: "grace"}})
+	h.must(err)
+	if r.Phase != stacks.PhasePlanning || r.Regions[0].Recovery.Answered("a") != nil {
+		t.Errorf("run is %s: %+v", r.Phase, r.Regions[0].Recovery)
+	}
+}
+
+func TestRecoveryPlan(t *testing.T) {
+	r := &catalog.Recovery{Anew: true, Objects: []catalog.Recovered{{Address: "a", ImportID: "1"}, {Address: "b", Untaint: true}, {Address: "c", Question: "?"}}}
+	p := r.Plan()
+	if !p.Anew || len(p.Import) != 1 || p.Import[0] != (stacks.Import{Address: "a", ID: "1"}) || !slices.Equal(p.Untaint, []string{"b"}) {
+		t.Errorf("%+v", p)
+	}
+	if none := (*catalog.Recovery)(nil); !none.Plan().Empty() || none.Questions() != nil || none.Answered("a") != nil {
+		t.Error("nothing is not empty")
+	}
+}
