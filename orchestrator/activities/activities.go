@@ -59,6 +59,7 @@ func (a *Activities) Registrations() []Registration {
 		{Name: NameFailRegion, Func: a.FailRegion},
 		{Name: NameFailLink, Func: a.FailLink},
 		{Name: NameWatchRun, Func: a.WatchRun},
+		{Name: NameSettleStack, Func: a.SettleStack},
 		{Name: NamePlanStack, Func: a.PlanStack, Terraform: true},
 		{Name: NameCheckStack, Func: a.CheckStack, Terraform: true},
 		{Name: NameApplyStack, Func: a.ApplyStack, Terraform: true},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"meridian/persistence/journal"
 	"meridian/stacks/terraform"
 )
 
@@ -26,10 +27,15 @@ func (a *Activities) Adopt(ctx context.Context) error {
 		if time.Since(h.BeatAt) < 3*a.Timing.BeatEvery {
 			continue
 		}
-		name := strings.ReplaceAll(h.Step, "/", "-")
-		if _, err := a.start("adopt-"+name, terraform.VerbStep, "--step", h.Step, "--attempt", "adopt", "--adopt"); err != nil {
+		if err := a.adopt(h); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (a *Activities) adopt(h journal.Head) error {
+	name := strings.ReplaceAll(h.Step, "/", "-")
+	_, err := a.start("adopt-"+name, terraform.VerbStep, "--step", h.Step, "--attempt", "adopt", "--adopt")
+	return err
 }

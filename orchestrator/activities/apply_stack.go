@@ -76,7 +76,11 @@ func (a *Activities) applyEnded(ctx context.Context, w work, step string, res jo
 		}
 		return RegionResult{Go: true}, set(stacks.RegionWaiting, "")
 	case journal.OutcomeCancelled:
-		return RegionResult{}, set(stacks.RegionCancelled, failure(res))
+		balance, err := a.balance(ctx, w, step)
+		if err != nil {
+			return RegionResult{}, err
+		}
+		return RegionResult{}, set(stacks.RegionCancelled, failure(res)+balance)
 	case journal.OutcomeInterrupted:
 		return RegionResult{}, set(stacks.RegionPending, failure(res))
 	}

@@ -13,6 +13,7 @@ const (
 	NameFailRegion    = "FailRegion"
 	NameFailLink      = "FailLink"
 	NameWatchRun      = "WatchRun"
+	NameSettleStack   = "SettleStack"
 	NamePlanStack     = "PlanStack"
 	NameCheckStack    = "CheckStack"
 	NameApplyStack    = "ApplyStack"
@@ -76,6 +77,8 @@ type StepResult struct {
 type RegionWork struct {
 	Region   string
 	Location string
+	// Settle says that an interrupted apply left something: it is looked after before the plan.
+	Settle bool `json:",omitempty"`
 	// Destroy says that this run removes the region.
 	Destroy bool
 	// Changed says that terraform has something to apply.

@@ -29,6 +29,17 @@ func (a *Activities) PlanStack(ctx context.Context, in RegionInput) (RegionResul
 	if w.run.Cancel {
 		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, "cancelled before it was planned")
 	}
+	last, err := a.unsettled(ctx, w.stack)
+	if err != nil {
+		return RegionResult{}, err
+	}
+	if last != "" && (!settled(w.row, last) || len(w.row.Recovery.Questions()) > 0) {
+		return RegionResult{}, nil // SettleStack comes first
+	}
+	var recovery stacks.Recovery
+	if last != "" {
+		recovery = w.row.Recovery.Plan()
+	}
 	stack, err := a.render(ctx, w)
 	if err != nil {
 		return RegionResult{}, err
@@ -45,13 +56,15 @@ func (a *Activities) PlanStack(ctx context.Context, in RegionInput) (RegionResul
 	if err != nil {
 		return RegionResult{}, fmt.Errorf("head of %s: %w", w.stack, err)
 	}
-	if art, err := a.Journal.FindArtifact(ctx, w.run.ID, w.stack, stack.Digest, head.Serial); err == nil && head.Status == journal.HeadIdle {
-		return RegionResult{Go: true}, a.planned(ctx, w, stack.Digest, &art)
+	if recovery.Empty() && head.Status == journal.HeadIdle {
+		if art, err := a.Journal.FindArtifact(ctx, w.run.ID, w.stack, stack.Digest, head.Serial); err == nil {
+			return RegionResult{Go: true}, a.planned(ctx, w, stack.Digest, &art)
+		}
 	}
 
 	step := journal.Step{
 		ID: fmt.Sprintf("%s/%s/plan.%d", w.run.ID, w.row.Region, w.row.Plans+1), Run: w.run.ID, Kind: journal.StepPlan,
-		Destroy: w.row.Destroy, Stack: stack,
+		Destroy: w.row.Destroy, Stack: stack, Recovery: recovery,
 	}
 	if step, err = a.Journal.PutStep(ctx, step); err != nil {
 		return RegionResult{}, fmt.Errorf("step %s: %w", step.ID, err)
@@ -88,7 +101,8 @@ func (a *Activities) planEnded(ctx context.Context, w work, step journal.Step, r
 		return RegionResult{Go: true}, a.planned(ctx, w, step.Stack.Digest, &art)
 	}
 	phase, plans := stacks.RegionFailed, w.row.Plans
-	again := (res.Retryable || res.Outcome == journal.OutcomeInterrupted) && plans+1 < maxPlans
+	gone := errors.Is(terraform.ErrorOf(res.Diagnostics), terraform.ErrImportMissing) // it was there when we looked: look again
+	again := (res.Retryable || gone || res.Outcome == journal.OutcomeInterrupted) && plans+1 < plansFor(res)
 	switch {
 	case res.Outcome == journal.OutcomeCancelled:
 		phase = stacks.RegionCancelled
@@ -98,10 +112,15 @@ func (a *Activities) planEnded(ctx context.Context, w work, step journal.Step, r
 	err := a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
 		if r.PlanStep == step.ID && r.Phase == stacks.RegionPlanning { // else another attempt was faster
 			r.Phase, r.Plans, r.Message = phase, plans, failure(res)
+			if gone && r.Recovery != nil {
+				recovery := *r.Recovery
+				recovery.Step = ""
+				r.Recovery = &recovery
+			}
 		}
 		return r
 	})
-	if !again {
+	if !again || gone {
 		return RegionResult{}, err
 	}
 	return RegionResult{}, errors.Join(err, fmt.Errorf("planning %s met trouble that may pass: %s", w.row.Region, failure(res)))

@@ -13,8 +13,20 @@ import (
 	"meridian/stacks"
 )
 
-// maxPlans is how often one region is planned in one run before a person has to look: transient failures and stale plans together.
-const maxPlans = 6
+// How often one region is planned in one run before a person has to look. Transient failures and stale plans together are few; whatever
+// kills terraform (a machine that is short of memory, an operator) may go on for long, and costs no more than another plan.
+const (
+	maxPlans         = 6
+	maxPlansIfKilled = 60
+)
+
+// plansFor is how many plans a region may have that had this result.
+func plansFor(res journal.Result) int {
+	if res.Outcome == journal.OutcomeInterrupted {
+		return maxPlansIfKilled
+	}
+	return maxPlans
+}
 
 // Step reads where a run stands and, where the phase that the workflow worked through is done, moves it on by compare-and-set,
 // forward only. Whoever calls it twice gets the same answer: what is done is in the rows.
@@ -97,7 +109,10 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		case stacks.RegionFailed, stacks.RegionCancelled:
 			failed = true
 		default: // its plan is yet to come
-			return run, nil
+			if len(r.Recovery.Questions()) == 0 {
+				return run, nil
+			}
+			continue
 		}
 		digest := r.ArtifactDigest
 		if run.Kind == stacks.RunCheck {
@@ -110,6 +125,9 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		return a.fail(ctx, run, "RegionFailed", a.story(run))
 	case failed && !again:
 		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: "PlanFailed", Message: a.story(run) + "; nothing was changed"})
+	}
+	if asked := run.Questions(); len(asked) > 0 {
+		return a.move(ctx, run, catalog.Move{To: stacks.PhaseAwaiting, Reason: catalog.ReasonQuestion, Message: asked[0].Question})
 	}
 	var err error
 	if run.Drops, err = a.drops(ctx, run, spec); err != nil {
@@ -201,7 +219,11 @@ func (a *Activities) afterApplying(ctx context.Context, run catalog.Run, links l
 		return a.move(ctx, run, catalog.Move{To: stacks.PhaseCancelled, Reason: "Cancelled", Message: "cancelled; " + a.story(run)})
 	case len(again) > 0:
 		for _, r := range again {
-			if r.Plans >= maxPlans {
+			res, err := a.Journal.Result(ctx, r.ApplyStep)
+			if err != nil && !errors.Is(err, journal.ErrNotFound) {
+				return run, fmt.Errorf("result of %s: %w", r.ApplyStep, err)
+			}
+			if r.Plans >= plansFor(res) {
 				return a.fail(ctx, run, "RegionFailed", fmt.Sprintf("%s was planned %d times and could not be applied: %s", r.Region, r.Plans, r.Message))
 			}
 		}
@@ -338,7 +360,15 @@ func (a *Activities) todo(ctx context.Context, run catalog.Run, spec stacks.Data
 			if err != nil {
 				return out, err
 			}
-			out.Regions = append(out.Regions, RegionWork{Region: r.Region, Location: location, Destroy: r.Destroy, Changed: r.Artifact != ""})
+			work := RegionWork{Region: r.Region, Location: location, Destroy: r.Destroy, Changed: r.Artifact != ""}
+			if run.Phase == stacks.PhasePlanning && run.Kind != stacks.RunCheck {
+				last, err := a.unsettled(ctx, stackID(run, r.Region))
+				if err != nil {
+					return out, err
+				}
+				work.Settle = last != "" && !settled(r, last)
+			}
+			out.Regions = append(out.Regions, work)
 		}
 	case stacks.PhaseUnlinking, stacks.PhaseLinking:
 		links, err := a.links(ctx, run, spec)

@@ -88,10 +88,20 @@ func (r *run) end(ctx workflow.Context) error {
 	return cause
 }
 
-// plan plans all regions in parallel.
+// plan plans all regions in parallel, each after what an interrupted apply has left is settled.
 func (r *run) plan(ctx workflow.Context, regions []activities.RegionWork) {
 	inParallel(ctx, len(regions), func(ctx workflow.Context, i int) {
 		w := regions[i]
+		if w.Settle {
+			var settled activities.RegionResult
+			err := workflow.ExecuteActivity(ready(ctx, r.timing, "settle "+w.Region), activities.NameSettleStack, r.region(w.Region)).Get(ctx, &settled)
+			if err != nil {
+				r.failRegion(ctx, w.Region, err)
+			}
+			if err != nil || !settled.Go {
+				return
+			}
+		}
 		err := workflow.ExecuteActivity(terraform(ctx, r.timing, TerraformQueue(r.in.Installation, w.Location), "plan "+w.Region), r.planner, r.region(w.Region)).Get(ctx, nil)
 		if err != nil {
 			r.failRegion(ctx, w.Region, err)

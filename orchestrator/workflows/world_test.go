@@ -273,7 +273,7 @@ func (w *world) functions() map[string]any {
 		},
 	}
 	for _, name := range []string{
-		activities.NamePlanStack, activities.NameCheckStack, activities.NameApplyStack, activities.NameCheckReady,
+		activities.NameSettleStack, activities.NamePlanStack, activities.NameCheckStack, activities.NameApplyStack, activities.NameCheckReady,
 		activities.NameEnsureObjects, activities.NameRemoveRegion,
 	} {
 		out[name] = func(ctx context.Context, in activities.RegionInput) (activities.RegionResult, error) {

@@ -16,7 +16,7 @@ const ReasonQuestion = "Question"
 
 // Recovery is what was found, before a region is planned, of what its interrupted applies have left.
 type Recovery struct {
-	// Step is the newest apply step that was looked after: a later one needs another look.
+	// Step is the newest apply step that was looked after: a later one needs another look. It is empty where somebody has to look again.
 	Step string `json:"step"`
 	// Anew says that an apply had begun to change the world.
 	Anew    bool        `json:"anew,omitempty"`
@@ -89,9 +89,9 @@ func (r *Recovery) Questions() (out []Recovered) {
 	return out
 }
 
-// Answered is what a person has said of an address, or nil.
+// Answered is what a person has said of an address, or nil. What was said before a later apply (Step is set then) is said of the past.
 func (r *Recovery) Answered(address string) *Answer {
-	if r == nil {
+	if r == nil || r.Step != "" {
 		return nil
 	}
 	for _, o := range r.Objects {

@@ -68,13 +68,16 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 	if p.cfg.Directories > 0 {
 		beside := map[string]string{}
 		for i := range p.cfg.Directories {
-			beside[fmt.Sprintf("%02d", i+1)] = directoryOf(home, i+1)
+			beside[directoryKey(i+1)] = directoryOf(home, i+1)
 		}
 		call.Inputs["directories"], call.Inputs["directories_note"] = beside, note(in.Database.Spec.Engine.Parameters)
 		call.DataBearing = append(call.DataBearing, directoryType)
 	}
 	return call, nil
 }
+
+// directoryKey is a directory's key in the module's for_each.
+func directoryKey(number int) string { return fmt.Sprintf("%02d", number) }
 
 // directoryOf is the path of a directory beside a server's home: labels have no dots, so it is no other stack's home.
 func directoryOf(home string, number int) string { return fmt.Sprintf("%s.beside.%02d", home, number) }

@@ -50,6 +50,7 @@ var (
 	_ providers.SecretNames    = (*Provider)(nil)
 	_ providers.EndpointReader = (*Provider)(nil)
 	_ providers.ControlPlane   = (*Provider)(nil)
+	_ providers.Locator        = (*Provider)(nil)
 )
 
 // New returns the provider.

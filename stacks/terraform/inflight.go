@@ -20,6 +20,8 @@ type InFlight struct {
 	Type    string
 	// Action is what terraform was doing: create, update, delete.
 	Action stacks.Action
+	// InState says that the state has the object.
+	InState bool
 	// Tainted says that the state has the object as tainted, which only the interruption did: its create did not fail by itself, and no
 	// provisioner was at work (one that was cut short cannot be run again by an untaint).
 	Tainted bool
@@ -42,7 +44,7 @@ func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
 	var out []InFlight
 	for address, w := range open {
 		r, known := have[address]
-		object := InFlight{Address: address, Type: w.typ, Action: w.action}
+		object := InFlight{Address: address, Type: w.typ, Action: w.action, InState: known}
 		switch {
 		case w.action == stacks.ActionCreate && known && !r.Tainted:
 			continue
@@ -97,6 +99,11 @@ func (a ApplyAttempt) follow(open map[string]work) {
 			}
 		}
 	}
+}
+
+// Began reports whether the attempt began to change the world.
+func (a ApplyAttempt) Began() bool {
+	return slices.ContainsFunc(a.Events, func(e StreamEvent) bool { return e.Type == EventApplyStart && changes(e.Action) })
 }
 
 func changes(a stacks.Action) bool {

@@ -41,7 +41,7 @@ func TestFindInFlight(t *testing.T) {
 	update := hook(EventApplyStart, a, stacks.ActionUpdate, 1)
 	remove := hook(EventApplyStart, a, stacks.ActionDelete, 1)
 	made := []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate}}
-	untaintable := []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate, Tainted: true}}
+	untaintable := []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate, InState: true, Tainted: true}}
 	one := func(events ...StreamEvent) []ApplyAttempt { return []ApplyAttempt{{Events: events}} }
 	stopped := func(second int, events ...StreamEvent) []ApplyAttempt {
 		return []ApplyAttempt{{Events: events, StoppedAt: begin.Add(time.Duration(second) * time.Second)}}
@@ -57,21 +57,21 @@ func TestFindInFlight(t *testing.T) {
 		"a create that failed by itself":    {one(start, errored), []StateResource{tainted(a)}, nil},
 		"a create that the state has whole": {one(start), []StateResource{whole(a)}, nil},
 		"a create that is tainted":          {one(start), []StateResource{tainted(a)}, untaintable},
-		"a create with a provisioner":       {one(start, hook(EventProvisionStart, a, "", 2)), []StateResource{tainted(a)}, made},
+		"a create with a provisioner":       {one(start, hook(EventProvisionStart, a, "", 2)), []StateResource{tainted(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate, InState: true}}},
 		"a create that we stopped":          {stopped(4, start, errored), []StateResource{tainted(a)}, untaintable},
 		"a create that failed before":       {stopped(6, start, errored), []StateResource{tainted(a)}, nil},
 		"a create whose plugin died":        {one(start, errored, died(a)), nil, made},
 		"the plugin of another died":        {one(start, errored, died(b)), nil, nil},
 		"two, by address": {one(hook(EventApplyStart, b, stacks.ActionCreate, 1), start), nil,
 			[]InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate}, {Address: b, Type: "db", Action: stacks.ActionCreate}}},
-		"an update that was cut":           {one(update), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate}}},
+		"an update that was cut":           {one(update), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
 		"an update that is gone":           {one(update), nil, nil},
-		"a delete that was cut":            {one(remove), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionDelete}}},
+		"a delete that was cut":            {one(remove), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionDelete, InState: true}}},
 		"a delete that is done":            {one(remove), nil, nil},
 		"the second half of a replacement": {one(remove, hook(EventApplyComplete, a, stacks.ActionDelete, 2), start), nil, made},
 		"a deposed object is none":         {one(start), []StateResource{{Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, made},
 		"a later attempt ended it":         {append(one(start), one(start, complete)...), nil, nil},
-		"a later attempt cut it again":     {append(one(start, complete), one(update)...), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate}}},
+		"a later attempt cut it again":     {append(one(start, complete), one(update)...), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
 		"a read":                           {one(hook(EventApplyStart, "data.db.a", stacks.ActionRead, 1)), nil, nil},
 	}
 	for name, tc := range tests {

@@ -62,6 +62,10 @@ func (postgres) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, 
 	if state.DataDir.ValueString() != plan.DataDir.ValueString() {
 		return // a replacement: everything may be another
 	}
+	if state.Status.ValueString() == statusGone {
+		resp.RequiresReplace = append(resp.RequiresReplace, path.Root("status")) // not an update: nothing is left of the old one
+		return
+	}
 	if state.Owner.ValueString() != plan.Owner.ValueString() {
 		resp.Diagnostics.AddAttributeError(path.Root("owner"), "A server does not change its owner",
 			fmt.Sprintf("The server in %s belongs to %s.", state.DataDir.ValueString(), state.Owner.ValueString()))

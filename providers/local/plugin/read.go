@@ -19,6 +19,10 @@ import (
 // stampKey holds, in the resource's private state, what the stored form of the password was when we last set it.
 const stampKey = "password_stamp"
 
+// statusGone is the status of a server whose data is gone while its home has our mark still: a removal that was killed half-way. It stays
+// a resource, so that a destroy removes the rest.
+const statusGone = "gone"
+
 // Read looks at the server. One whose directory is gone is no resource any more; one that is stopped, or whose address another process
 // holds, is in its status; one whose password somebody else has set has no password version.
 func (postgres) Read(ctx context.Context, req resource.ReadRequest, resp *resource.ReadResponse) {
@@ -35,7 +39,12 @@ func (postgres) Read(ctx context.Context, req resource.ReadRequest, resp *resour
 	}
 	switch sight.State {
 	case server.StateAbsent:
-		resp.State.RemoveResource(ctx)
+		if sight.Spec.Home == "" {
+			resp.State.RemoveResource(ctx)
+			return
+		}
+		state.Status = types.StringValue(statusGone)
+		resp.Diagnostics.Append(resp.State.Set(ctx, state)...)
 		return
 	case server.StateForeign:
 		state.Status = types.StringValue(string(server.StateForeign))

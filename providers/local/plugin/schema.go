@@ -82,7 +82,7 @@ func (postgres) Schema(_ context.Context, _ resource.SchemaRequest, resp *resour
 			},
 			"status": schema.StringAttribute{
 				Computed: true, Default: stringdefault.StaticString(string(server.StateRunning)),
-				Description: "running; a look may find it stopped, or foreign: another process answers on its address.",
+				Description: "running; a look may find it stopped, gone (without its data), or foreign: another process answers on its address.",
 			},
 			"system_identifier": schema.StringAttribute{
 				Computed: true, Description: "What PostgreSQL calls this cluster, and no other.",

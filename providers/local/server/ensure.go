@@ -114,6 +114,7 @@ func (s Spec) claim(ctx context.Context, a account) (*os.File, marker, error) {
 	m, err := readMarker(s.Home)
 	if errors.Is(err, fs.ErrNotExist) {
 		m = marker{Spec: s}
+		m.PasswordVersion = 0 // until it is set: who imports a server that was never finished must set it
 		err = m.write(a)
 	}
 	if err == nil {
