@@ -17,7 +17,7 @@ import (
 // kills terraform (a machine that is short of memory, an operator) may go on for long, and costs no more than another plan.
 const (
 	maxPlans         = 6
-	maxPlansIfKilled = 60
+	maxPlansIfKilled = 30
 )
 
 // plansFor is how many plans a region may have that had this result.

@@ -27,7 +27,7 @@ func (c *Catalog) Approve(ctx context.Context, run, digest, actor string) (r Run
 		if digest == "" || digest != r.PlanDigest {
 			return fmt.Errorf("run %s has plan %s: %w", run, r.PlanDigest, ErrStaleDigest)
 		}
-		res, err := tx.Exec("INSERT INTO approvals (run, digest, actor, at) VALUES (?, ?, ?, ?) ON CONFLICT (run, digest) DO UPDATE SET dropped = 0, actor = excluded.actor, at = excluded.at WHERE approvals.dropped = 1",
+		res, err := tx.Exec("INSERT INTO approvals (run, digest, actor, at) VALUES (?, ?, ?, ?) ON CONFLICT (run, digest) DO UPDATE SET dropped = 0, actor = excluded.actor, at = excluded.at, carried_from = '' WHERE approvals.dropped = 1",
 			run, digest, actor, now().UnixMicro())
 		if err != nil {
 			return fmt.Errorf("approve run %s: %w", run, err)

@@ -111,22 +111,28 @@ func Classify(diags []stacks.Diagnostic) (retryable bool) {
 }
 
 // death is what terraform says when a plugin ended (killed, out of memory, a crash) while it was at work.
-var death = regexp.MustCompile(`^plugin did not respond|the plugin encountered an error, and failed to respond|^request cancelled the `)
+var death = regexp.MustCompile(strings.Join([]string{
+	`^plugin did not respond`, `the plugin encountered an error, and failed to respond`, `^request cancelled the `,
+	`reattachment process not found`, `plugin exited before we could connect`, `rpc error: code = unavailable`,
+}, "|"))
 
 // pluginDied reports whether an error says that the provider's plugin died at work: nobody knows how far it came.
 func pluginDied(d stacks.Diagnostic) bool {
 	return d.Severity == stacks.SeverityError && death.MatchString(failureText(d))
 }
 
-// PluginDied reports whether an apply failed for nothing but the death of a plugin: it was interrupted.
+// afterDeath is what terraform makes of a plugin's death before it was configured.
+var afterDeath = regexp.MustCompile(`^invalid provider configuration`)
+
+// PluginDied reports whether terraform failed for nothing but the death of a plugin: it was interrupted.
 func PluginDied(diags []stacks.Diagnostic) bool {
 	some := false
 	for _, d := range diags {
 		if d.Severity == stacks.SeverityError {
-			if !pluginDied(d) {
+			if !pluginDied(d) && !afterDeath.MatchString(failureText(d)) {
 				return false
 			}
-			some = true
+			some = some || pluginDied(d)
 		}
 	}
 	return some

@@ -73,10 +73,11 @@ type work struct {
 
 // follow moves what is open by the events of one attempt.
 func (a ApplyAttempt) follow(open map[string]work) {
-	died := map[string]bool{}
+	died, own := false, map[string]bool{} // that a plugin died is said of no address
 	for _, e := range a.Events {
-		if d, ok := DiagnosticOf(e); ok && pluginDied(d) {
-			died[d.Address] = true
+		if d, ok := DiagnosticOf(e); ok && d.Severity == stacks.SeverityError {
+			died = died || pluginDied(d)
+			own[d.Address] = own[d.Address] || !pluginDied(d)
 		}
 	}
 	for _, e := range a.Events {
@@ -94,7 +95,7 @@ func (a ApplyAttempt) follow(open map[string]work) {
 			delete(open, e.Address)
 		case EventApplyErrored:
 			stopped := !a.StoppedAt.IsZero() && !e.Time.Before(a.StoppedAt)
-			if !stopped && !died[e.Address] {
+			if !stopped && (!died || own[e.Address]) {
 				delete(open, e.Address) // it failed by itself: the state says what there is
 			}
 		}

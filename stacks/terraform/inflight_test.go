@@ -16,11 +16,16 @@ func hook(typ, address string, action stacks.Action, second int) StreamEvent {
 	return StreamEvent{Type: typ, Address: address, Resource: resourceType(address), Action: action, Time: begin.Add(time.Duration(second) * time.Second)}
 }
 
-func died(address string) StreamEvent {
-	return StreamEvent{Type: EventDiagnostic, Address: address, Diagnostic: &stacks.Diagnostic{
-		Severity: stacks.SeverityError, Summary: "Plugin did not respond", Address: address,
+// died is what terraform says where a plugin is killed: it names no address.
+func died() StreamEvent {
+	return StreamEvent{Type: EventDiagnostic, Diagnostic: &stacks.Diagnostic{
+		Severity: stacks.SeverityError, Summary: "Plugin did not respond",
 		Detail: "The plugin encountered an error, and failed to respond to the plugin6.(*GRPCProvider).ApplyResourceChange call.",
 	}}
+}
+
+func said(address, summary string) StreamEvent {
+	return StreamEvent{Type: EventDiagnostic, Diagnostic: &stacks.Diagnostic{Severity: stacks.SeverityError, Summary: summary, Address: address}}
 }
 
 func whole(address string) StateResource {
@@ -60,8 +65,8 @@ func TestFindInFlight(t *testing.T) {
 		"a create with a provisioner":       {one(start, hook(EventProvisionStart, a, "", 2)), []StateResource{tainted(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate, InState: true}}},
 		"a create that we stopped":          {stopped(4, start, errored), []StateResource{tainted(a)}, untaintable},
 		"a create that failed before":       {stopped(6, start, errored), []StateResource{tainted(a)}, nil},
-		"a create whose plugin died":        {one(start, errored, died(a)), nil, made},
-		"the plugin of another died":        {one(start, errored, died(b)), nil, nil},
+		"a create whose plugin died":        {one(start, errored, died()), nil, made},
+		"a create that failed before it":    {one(start, errored, said(a, "no such size"), died()), nil, nil},
 		"two, by address": {one(hook(EventApplyStart, b, stacks.ActionCreate, 1), start), nil,
 			[]InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate}, {Address: b, Type: "db", Action: stacks.ActionCreate}}},
 		"an update that was cut":           {one(update), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
@@ -103,14 +108,15 @@ func TestBalanceOf(t *testing.T) {
 }
 
 func TestPluginDied(t *testing.T) {
-	death, other := *died("db.a").Diagnostic, stacks.Diagnostic{Severity: stacks.SeverityError, Summary: "no such size"}
+	death, other := *died().Diagnostic, stacks.Diagnostic{Severity: stacks.SeverityError, Summary: "no such size"}
 	warning := stacks.Diagnostic{Severity: stacks.SeverityWarning, Summary: "deprecated"}
 	for name, tc := range map[string]struct {
 		said []stacks.Diagnostic
 		want bool
 	}{
 		"nothing": {nil, false}, "a warning": {[]stacks.Diagnostic{warning}, false}, "a death": {[]stacks.Diagnostic{warning, death}, true},
-		"an error of its own too": {[]stacks.Diagnostic{death, other}, false},
+		"an error of its own too":  {[]stacks.Diagnostic{death, other}, false},
+		"before it was configured": {[]stacks.Diagnostic{death, {Severity: stacks.SeverityError, Summary: "Invalid provider configuration"}}, true},
 	} {
 		if got := PluginDied(tc.said); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)
