@@ -127,29 +127,50 @@ type AuditView struct {
 
 // RunView is a run as people see it.
 type RunView struct {
-	ID            string              `json:"id"`
-	Namespace     string              `json:"namespace"`
-	Name          string              `json:"name"`
-	Kind          stacks.RunKind      `json:"kind"`
-	Number        int64               `json:"number"`
-	Revision      int64               `json:"revision"`
-	Phase         stacks.Phase        `json:"phase"`
-	Reason        string              `json:"reason,omitempty"`
-	Message       string              `json:"message,omitempty"`
-	PlanDigest    string              `json:"planDigest,omitempty"`
-	NeedsApproval string              `json:"needsApproval,omitempty"`
-	Approved      bool                `json:"approved,omitempty"`
-	CancelAsked   bool                `json:"cancelAsked,omitempty"`
-	Actor         string              `json:"actor,omitempty"`
-	CreatedAt     time.Time           `json:"createdAt"`
-	EndedAt       *time.Time          `json:"endedAt,omitempty"`
-	Regions       []RunRegionView     `json:"regions,omitempty"`
-	Links         []LinkView          `json:"links,omitempty"`
-	Changes       []stacks.Change     `json:"changes,omitempty"`
-	HasChanges    bool                `json:"hasChanges"`
-	Diagnostics   []stacks.Diagnostic `json:"diagnostics,omitempty"`
+	ID            string          `json:"id"`
+	Namespace     string          `json:"namespace"`
+	Name          string          `json:"name"`
+	Kind          stacks.RunKind  `json:"kind"`
+	Number        int64           `json:"number"`
+	Revision      int64           `json:"revision"`
+	Phase         stacks.Phase    `json:"phase"`
+	Reason        string          `json:"reason,omitempty"`
+	Message       string          `json:"message,omitempty"`
+	PlanDigest    string          `json:"planDigest,omitempty"`
+	NeedsApproval string          `json:"needsApproval,omitempty"`
+	Approved      bool            `json:"approved,omitempty"`
+	CancelAsked   bool            `json:"cancelAsked,omitempty"`
+	Actor         string          `json:"actor,omitempty"`
+	CreatedAt     time.Time       `json:"createdAt"`
+	EndedAt       *time.Time      `json:"endedAt,omitempty"`
+	Regions       []RunRegionView `json:"regions,omitempty"`
+	Links         []LinkView      `json:"links,omitempty"`
+	// Questions are what a person has to answer before the run plans (again).
+	Questions   []QuestionView      `json:"questions,omitempty"`
+	Changes     []stacks.Change     `json:"changes,omitempty"`
+	HasChanges  bool                `json:"hasChanges"`
+	Diagnostics []stacks.Diagnostic `json:"diagnostics,omitempty"`
 	// TemporalPath is the run's page in the Web UI, below the server's address.
 	TemporalPath string `json:"temporalPath,omitempty"`
+}
+
+// QuestionView asks about one object that an interrupted apply was making and that cannot be looked up.
+type QuestionView struct {
+	Region   string `json:"region"`
+	Address  string `json:"address"`
+	Type     string `json:"type"`
+	Question string `json:"question"`
+	// Evidence says what was looked at and seen.
+	Evidence string `json:"evidence"`
+}
+
+// AnswerRequest answers one question of a run. Region may be empty where only one region asks about the address.
+type AnswerRequest struct {
+	Run, Region, Address string
+	// Kind is "adopt" (it exists, under the import ID), "absent" (it does not exist) or "again" (look again).
+	Kind     string
+	ImportID string
+	Actor    string
 }
 
 // RunRegionView is one region of a run, with live progress.

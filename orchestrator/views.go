@@ -73,7 +73,7 @@ func (c *Client) bareView(r catalog.Run) RunView {
 	v := RunView{
 		ID: r.ID, Namespace: r.Namespace, Name: r.Name, Kind: r.Kind, Number: r.Number, Revision: r.Revision, Phase: r.Phase,
 		Reason: r.Reason, Message: r.Message, PlanDigest: r.PlanDigest, NeedsApproval: r.NeedsApproval, CancelAsked: r.Cancel,
-		Actor: r.Actor, CreatedAt: r.CreatedAt, EndedAt: r.EndedAt, Diagnostics: r.Diagnostics,
+		Actor: r.Actor, CreatedAt: r.CreatedAt, EndedAt: r.EndedAt, Diagnostics: r.Diagnostics, Questions: questions(r),
 	}
 	for _, region := range r.Regions {
 		v.Regions = append(v.Regions, RunRegionView{Region: region.Region, Phase: region.Phase, Destroy: region.Destroy, Message: region.Message})

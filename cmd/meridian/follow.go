@@ -92,6 +92,9 @@ func (f *following) run(ctx context.Context) error {
 				open--
 			}
 			f.plan(u.view)
+			if err := f.question(u.index); err != nil {
+				return err
+			}
 			if err := f.approval(ctx, u.index); err != nil {
 				return err
 			}

@@ -14,11 +14,11 @@ import (
 )
 
 func newRun(a *app) *cobra.Command {
-	c := &cobra.Command{Use: "run", Short: "List, watch, approve and cancel runs", Args: arguments(0, 0, "a verb: list, watch, logs, approve or cancel")}
+	c := &cobra.Command{Use: "run", Short: "List, watch, approve, answer and cancel runs", Args: arguments(0, 0, "a verb: list, watch, logs, approve, answer or cancel")}
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		return &exitError{Code: exitFailed, What: "meridian run wants a verb: list, watch, logs, approve or cancel", Next: "see `meridian run --help`"}
+		return &exitError{Code: exitFailed, What: "meridian run wants a verb: list, watch, logs, approve, answer or cancel", Next: "see `meridian run --help`"}
 	}
-	c.AddCommand(newRunList(a), newRunWatch(a), newRunLogs(a), newRunApprove(a), newRunCancel(a))
+	c.AddCommand(newRunList(a), newRunWatch(a), newRunLogs(a), newRunApprove(a), newRunAnswer(a), newRunCancel(a))
 	return c
 }
 

@@ -33,6 +33,7 @@ type Service interface {
 	Destroy(ctx context.Context, namespace, name, actor string) (orchestrator.RunView, error)
 	Approve(ctx context.Context, run, digest, actor string) (orchestrator.RunView, error)
 	Cancel(ctx context.Context, run, actor string) (orchestrator.RunView, error)
+	Answer(ctx context.Context, in orchestrator.AnswerRequest) (orchestrator.RunView, error)
 	Run(ctx context.Context, run string) (orchestrator.RunView, error)
 	Runs(ctx context.Context, namespace, name string, limit int) ([]orchestrator.RunView, error)
 	WatchRun(ctx context.Context, run string) (<-chan orchestrator.RunView, error)

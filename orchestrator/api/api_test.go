@@ -318,7 +318,7 @@ func TestOpenAPI(t *testing.T) {
 	}
 	want := []string{
 		"/databases", "/databases/{namespace}/{name}", "/databases/{namespace}/{name}/destroy", "/databases/{namespace}/{name}/connect",
-		"/runs", "/runs/{run}", "/runs/{run}/approve", "/runs/{run}/cancel", "/runs/{run}/logs", "/runs/{run}/watch",
+		"/runs", "/runs/{run}", "/runs/{run}/approve", "/runs/{run}/cancel", "/runs/{run}/answer", "/runs/{run}/logs", "/runs/{run}/watch",
 		"/submissions", "/validate", "/render", "/fsck", "/healthz", "/version", "/login",
 		"/databases/{namespace}/{name}/regions/{region}/states", "/databases/{namespace}/{name}/regions/{region}/states/{version}",
 		"/databases/{namespace}/{name}/regions/{region}/states/{version}/diff/{to}",

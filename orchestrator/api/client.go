@@ -104,6 +104,12 @@ func (c *HTTPClient) Cancel(ctx context.Context, run, actor string) (out orchest
 	return out, c.call(ctx, http.MethodPost, join("runs", run, "cancel"), actorBody{Actor: actor}, &out)
 }
 
+// Answer answers what a run asks.
+func (c *HTTPClient) Answer(ctx context.Context, in orchestrator.AnswerRequest) (out orchestrator.RunView, err error) {
+	body := answerBody{Region: in.Region, Address: in.Address, Answer: in.Kind, ImportID: in.ImportID, Actor: in.Actor}
+	return out, c.call(ctx, http.MethodPost, join("runs", in.Run, "answer"), body, &out)
+}
+
 // Run reads a run with live progress.
 func (c *HTTPClient) Run(ctx context.Context, run string) (out orchestrator.RunView, err error) {
 	return out, c.call(ctx, http.MethodGet, join("runs", run), nil, &out)

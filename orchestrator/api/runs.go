@@ -19,6 +19,14 @@ type approveBody struct {
 	Actor string `json:"actor,omitempty" maxLength:"1024" doc:"Who says yes, for the audit."`
 }
 
+type answerBody struct {
+	Region   string `json:"region,omitempty" maxLength:"63" doc:"Needed where several regions ask about the address."`
+	Address  string `json:"address" minLength:"1" maxLength:"1024" doc:"The object that is asked about."`
+	Answer   string `json:"answer" enum:"adopt,absent,again" doc:"It exists under the import ID; it does not exist; look again."`
+	ImportID string `json:"importId,omitempty" maxLength:"2048"`
+	Actor    string `json:"actor,omitempty" maxLength:"1024" doc:"Who says it, for the audit."`
+}
+
 func (s *server) addRuns(routes huma.API) {
 	handle(s, routes, huma.Operation{
 		OperationID: "list-runs", Method: http.MethodGet, Path: "/runs", Summary: "List runs, newest first",
@@ -53,6 +61,18 @@ func (s *server) addRuns(routes huma.API) {
 		Body *actorBody
 	}) (*answer[orchestrator.RunView], error) {
 		return reply(s.Service.Cancel(ctx, in.Run, in.Body.actor()))
+	})
+
+	handle(s, routes, huma.Operation{
+		OperationID: "answer-run", Method: http.MethodPost, Path: "/runs/{run}/answer", Summary: "Answer what a run asks about an interrupted object",
+	}, func(ctx context.Context, in *struct {
+		RunPath
+		Body answerBody
+	}) (*answer[orchestrator.RunView], error) {
+		b := in.Body
+		return reply(s.Service.Answer(ctx, orchestrator.AnswerRequest{
+			Run: in.Run, Region: b.Region, Address: b.Address, Kind: b.Answer, ImportID: b.ImportID, Actor: actorName(b.Actor),
+		}))
 	})
 
 	handle(s, routes, huma.Operation{

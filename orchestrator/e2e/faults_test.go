@@ -282,6 +282,18 @@ func operate(t *testing.T, f *faults) {
 	m.atRest()
 	s.wantOps(map[string]string{"ankara": made, "istanbul": made})
 
+	// Terraform is killed in the middle of a change: what it has left is settled, and the run goes on by itself.
+	run = m.submit(orders("orders", `max_connections: "50"`, `max_connections: "55"`))
+	s.eventually("a terraform is killed", func() error {
+		if s.killAll("terraform apply") == 0 {
+			return errNotYet
+		}
+		return nil
+	})
+	if v := m.wait(run.ID); v.Phase != stacks.PhaseDone {
+		t.Fatalf("run %s is %s: %s\n%s", run.ID, v.Phase, v.Message, m.runLog(run.ID))
+	}
+
 	// A table that cannot be replicated: the link fails for good, until the table has a key.
 	m.query("orders", "ankara", "create table keyless (id int)")
 	v := m.wait(m.submit(orders("orders")).ID)

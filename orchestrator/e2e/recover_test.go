@@ -33,7 +33,7 @@ func (srv *server) submitApproved(spec string) string {
 	}
 	v := srv.wait(res.Runs[0].ID)
 	if v.Phase != stacks.PhaseAwaiting {
-		srv.site.t.Fatalf("run is %s: %s\n%s", v.Phase, v.Message, srv.runLog(v.ID))
+		srv.site.t.Fatalf("run is %s: %s\n%s", v.Phase, v.Message, logOf(srv, v.ID))
 	}
 	if _, err := srv.Approve(ctx, v.ID, v.PlanDigest, "ada"); err != nil {
 		srv.site.t.Fatal(err)
@@ -132,7 +132,7 @@ func TestKilledInACreate(t *testing.T) {
 			if said["approve"] != 1 || said["carry-over"] == 0 {
 				t.Errorf("audit %v, want one approval that was carried over", said)
 			}
-			log := srv.runLog(run)
+			log := logOf(srv, run)
 			if !strings.Contains(log, "was interrupted (create): present") && !strings.Contains(log, "was interrupted (create): absent") {
 				t.Errorf("the log does not tell what was found:\n%s", log)
 			}

@@ -28,6 +28,8 @@ const (
 	Failing = "failing"
 	// Danger has a plan that loses data and so needs an approval of its own.
 	Danger = "danger"
+	// Asking asks about an object before it is planned.
+	Asking = "asking"
 	// Stale gets a new plan when it is first approved.
 	Stale = "stale"
 	// Broken makes every call about it end in an error that is no Problem, with a text that nobody may see.
@@ -108,6 +110,10 @@ func (f *Fake) Submit(ctx context.Context, in orchestrator.SubmitRequest) (orche
 			r.history[0].Kind = stacks.RunCheck
 			f.plan(r, false)
 			f.step(r, func(v *orchestrator.RunView) { v.Phase = stacks.PhaseDone })
+			continue
+		}
+		if l.Spec.Metadata.Name == Asking {
+			f.ask(r)
 			continue
 		}
 		f.plan(r, in.Yes)
