@@ -34,6 +34,7 @@ func wantProblem(t *testing.T, err error, code string) *orchestrator.Problem {
 
 // TestApproval waits for a yes, refuses a stale digest, goes on with the right one, and is superseded by a newer submission.
 func TestApproval(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	m := s.start()
 	ctx := t.Context()
@@ -77,6 +78,7 @@ func TestApproval(t *testing.T) {
 
 // TestRefusals are the changes that are refused before anything is touched.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	m := s.start()
 	ctx := t.Context()
@@ -113,6 +115,7 @@ func TestRefusals(t *testing.T) {
 
 // TestCheck plans a database that does not exist and one that does, and changes nothing.
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	m := s.start()
 	ctx := t.Context()

@@ -18,6 +18,7 @@ const (
 
 // TestStory is the main job: two regions made, a row written in one and read in the other, a change, a removal that leaves nothing.
 func TestStory(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	m := s.start()
 	started := time.Now()
@@ -62,6 +63,7 @@ func TestStory(t *testing.T) {
 // TestRegionAddedAndRemoved adds a third region to two that hold data, then removes the second: its link goes first, and nothing of
 // either is left at the source.
 func TestRegionAddedAndRemoved(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	m := s.start()
 	m.done(orders("orders"))
@@ -96,6 +98,7 @@ func TestRegionAddedAndRemoved(t *testing.T) {
 
 // TestTwoDatabasesAndASecondLife runs two databases at once, and makes a second database of a name whose first is gone.
 func TestTwoDatabasesAndASecondLife(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	m := s.start()
 	a, b := m.submit(orders("orders")), m.submit(orders("bills"))
@@ -131,6 +134,7 @@ func TestTwoDatabasesAndASecondLife(t *testing.T) {
 
 // TestSubmittedTwice submits one spec many times at once: one database, each run ends, and the last says that nothing changes.
 func TestSubmittedTwice(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	m := s.start()
 	var runs []string
