@@ -11,6 +11,7 @@ import (
 
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
 	"meridian/stacks"
 	"meridian/stacks/terraform"
 	"meridian/stacks/terraform/launch"
@@ -30,6 +31,8 @@ const (
 	RuleDisk             = "site.disk"
 	RuleStage            = "site.stage"
 	RuleStackHeld        = "stack.held" // a foreign process holds the stack's lock
+	RuleStateDamaged     = "state.damaged"
+	RuleSpoolDamaged     = "site.spool"
 )
 
 // refusal ends a step with a result before terraform is started.
@@ -76,7 +79,11 @@ func (w *worker) prepare(ctx context.Context, step journal.Step) (*prepared, err
 		r.retryable = terraform.Classify([]stacks.Diagnostic{r.diag})
 		return nil, r
 	}
-	if p.state, err = w.stateFor(ctx, step); err != nil {
+	if p.state, err = w.stateFor(ctx, step); errors.Is(err, journal.ErrChecksum) {
+		return nil, refuse(RuleStateDamaged, "The newest state of the stack is damaged", err.Error(),
+			fmt.Sprintf("make an older version the newest: meridian state list %[1]s %[2]s, then meridian state restore %[1]s %[2]s VERSION", step.Stack.ID.Name, step.Stack.ID.Region))
+	}
+	if err != nil {
 		return nil, err
 	}
 	if step.Kind == journal.StepApply {
@@ -128,6 +135,9 @@ func (w *worker) fitArtifact(ctx context.Context, p *prepared) (*journal.Artifac
 	a, err := w.journal.Artifact(ctx, p.step.Artifact)
 	if errors.Is(err, journal.ErrNotFound) {
 		return nil, refuse(terraform.RulePlanMissing, "The plan is not in the journal", "artifact "+p.step.Artifact, "plan again")
+	}
+	if errors.Is(err, journal.ErrChecksum) || errors.Is(err, keyring.ErrTampered) {
+		return nil, refuse(terraform.RulePlanMissing, "The plan in the journal is damaged", err.Error(), "plan again")
 	}
 	if err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ func (w *worker) settle(ctx context.Context, id stacks.StackID) (*lock, []procSt
 	sp := spool{w.site.SpoolDir(id)}
 	var att attempt
 	begun, err := sp.get(attemptFile, &att)
+	if errors.Is(err, errDamaged) {
+		return w.settleDamaged(ctx, id, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,6 +89,18 @@ func (w *worker) settle(ctx context.Context, id stacks.StackID) (*lock, []procSt
 		return r.discard(ctx)
 	}
 	return r.conclude(ctx)
+}
+
+// settleDamaged is settle where nobody can say any more which attempt was begun. Once the lock proves that nothing of it lives, the step is
+// refused: what the spool holds is for a person to look at, and stays.
+func (w *worker) settleDamaged(ctx context.Context, id stacks.StackID, damage error) (*lock, []procStat, error) {
+	l, foreign, err := w.settleNothing(ctx, id)
+	if l == nil || err != nil {
+		return l, foreign, errors.Join(err, damage)
+	}
+	l.close()
+	return nil, nil, refuse(RuleSpoolDamaged, "What an earlier attempt wrote down is damaged", damage.Error(),
+		"nothing was touched; keep "+w.site.SpoolDir(id)+" elsewhere (its "+snapshotFile+" may be newer than the newest state), then apply again")
 }
 
 // settleNothing is settle where no attempt was written down: the lock must be free, or something foreign holds it.

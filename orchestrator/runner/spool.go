@@ -113,6 +113,9 @@ func (s spool) put(name string, v any, durable bool) error {
 	return writeWhole(s.path(name), data, durable)
 }
 
+// errDamaged means that a file of the spool is not what was written: files are written whole, so the disk is bad.
+var errDamaged = errors.New("it is damaged")
+
 // get reads one JSON file; ok is false where there is none.
 func (s spool) get(name string, v any) (ok bool, err error) {
 	data, err := os.ReadFile(s.path(name))
@@ -123,7 +126,7 @@ func (s spool) get(name string, v any) (ok bool, err error) {
 		return false, fmt.Errorf("spool: %w", err)
 	}
 	if err := json.Unmarshal(data, v); err != nil {
-		return false, fmt.Errorf("spool %s: %w", name, err)
+		return false, fmt.Errorf("spool %s: %w: %w", name, errDamaged, err)
 	}
 	return true, nil
 }

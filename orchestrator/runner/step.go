@@ -56,6 +56,9 @@ func (w *worker) runStepOnce(ctx context.Context, o stepOptions) error {
 	}
 	defer runnerLock.close()
 	stackLock, foreign, err := w.settle(ctx, id)
+	if r := new(refusal); errors.As(err, &r) && !o.adopt {
+		return w.finishRefused(ctx, step, o.attempt, r, true)
+	}
 	if err != nil {
 		return err
 	}
@@ -243,7 +246,8 @@ func (w *worker) gateRefusal(ctx context.Context, step journal.Step, cause error
 
 // finishRefused gives a step the result of a refusal: it takes the fence, past the gate because nothing will be applied, and finishes.
 func (w *worker) finishRefused(ctx context.Context, step journal.Step, attemptID string, r *refusal, settled bool) error {
-	if _, err := w.newestState(ctx, step.Stack.ID); err != nil { // a stack must be born to have a head
+	// A stack must be born to have a head; one whose newest state is damaged has one.
+	if _, err := w.newestState(ctx, step.Stack.ID); err != nil && !errors.Is(err, journal.ErrChecksum) {
 		return err
 	}
 	fence, err := w.fence(ctx, w.takeInput(step, attemptID, "", ""), settled, func(*store.Tx) error { return nil })
