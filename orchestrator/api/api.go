@@ -53,6 +53,8 @@ type Operator interface {
 	PullState(ctx context.Context, ref orchestrator.StateRef, actor string) (orchestrator.StateFileView, error)
 	RestoreState(ctx context.Context, in orchestrator.RestoreStateRequest) (orchestrator.StateVersionView, error)
 	Fsck(ctx context.Context, in orchestrator.FsckRequest) (orchestrator.FsckView, error)
+	Sites(ctx context.Context) ([]orchestrator.SiteView, error)
+	DeclareSiteDead(ctx context.Context, id, actor string) (orchestrator.SiteView, error)
 }
 
 var _ Service = (*orchestrator.Client)(nil)
@@ -111,6 +113,7 @@ func New(o Options) http.Handler {
 	s.addWatch(routes)
 	s.addStates(routes)
 	s.addFsck(routes)
+	s.addSites(routes)
 	return r
 }
 

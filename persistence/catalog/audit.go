@@ -22,6 +22,9 @@ func (c *Catalog) RecordAudit(ctx context.Context, a Audit) error {
 	return c.st.Write(ctx, func(tx *store.Tx) error { return record(tx, a) })
 }
 
+// RecordAuditIn is RecordAudit within tx.
+func (c *Catalog) RecordAuditIn(tx *store.Tx, a Audit) error { return record(tx, a) }
+
 func record(tx *store.Tx, a Audit) error {
 	_, err := tx.Exec("INSERT INTO audit (at, actor, verb, subject, detail, namespace, name, run) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		now().UnixMicro(), a.Actor, a.Verb, a.Subject, a.Detail, a.Namespace, a.Name, a.RunID)

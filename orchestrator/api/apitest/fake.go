@@ -50,6 +50,8 @@ type Fake struct {
 	states map[string][]orchestrator.StateVersionView
 	// accepted says that the findings of Fsck were accepted.
 	accepted bool
+	// dead says who declared the one site dead.
+	dead string
 }
 
 type run struct {

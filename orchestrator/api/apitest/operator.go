@@ -154,3 +154,26 @@ func (f *Fake) Fsck(_ context.Context, in orchestrator.FsckRequest) (orchestrato
 	}
 	return v, nil
 }
+
+// Sites lists one site, that works on one stack.
+func (f *Fake) Sites(context.Context) ([]orchestrator.SiteView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v := orchestrator.SiteView{ID: "site-1", Host: "ankara-7", Since: f.now, Seen: f.now, Running: []string{"default/orders/abc/ankara"}}
+	if f.dead != "" {
+		v.DeadAt, v.DeadBy = f.now, f.dead
+	}
+	return []orchestrator.SiteView{v}, nil
+}
+
+// DeclareSiteDead declares the one site dead.
+func (f *Fake) DeclareSiteDead(ctx context.Context, id, actor string) (orchestrator.SiteView, error) {
+	if id != "site-1" {
+		return orchestrator.SiteView{}, &orchestrator.Problem{Code: orchestrator.CodeNotFound, Title: "no site " + id, Next: "see meridian site list"}
+	}
+	f.mu.Lock()
+	f.Actors, f.dead = append(f.Actors, "declare dead "+actor), actor
+	f.mu.Unlock()
+	all, err := f.Sites(ctx)
+	return all[0], err
+}
