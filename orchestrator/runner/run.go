@@ -72,7 +72,7 @@ func (r *run) start(p *prepared, stackLock *lock) error {
 		cmd.Args = append(cmd.Args, "--plugin", file)
 	}
 	cmd.Args = append(append(cmd.Args, "--", p.binary.Path), args...)
-	cmd.Dir, cmd.Env = dir, p.environment(dir)
+	cmd.Dir, cmd.Env = dir, append(p.environment(dir), shimAlone)
 	cmd.Stdout, cmd.Stderr = logFile, logFile
 	cmd.ExtraFiles = []*os.File{stackLock.f}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

@@ -6,12 +6,16 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 )
 
 // shimLockFD is the descriptor of the stack's lock in the shim, in terraform and in its plugins.
 const shimLockFD = 3
+
+// shimAlone is the one variable of the shim's that is not for terraform: it only waits, and one core at a time will do.
+const shimAlone = "GOMAXPROCS=1"
 
 // runShim is terraform's parent: it starts the command in its working directory with its output appended to the spool, waits, and
 // writes down how it ended. It is small and knows no store: nothing but terraform's end ends it. It gets the whole environment of
@@ -50,9 +54,10 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.ExtraFiles = []*os.File{stackLock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return v == shimAlone })
 	if pluginFile != "" {
-		if plugin := shimPlugin(pluginFile, stackLock); plugin != nil {
-			cmd.Env = append(os.Environ(), plugin.variable())
+		if plugin := shimPlugin(pluginFile, cmd.Env, stackLock); plugin != nil {
+			cmd.Env = append(cmd.Env, plugin.variable())
 			defer func() {
 				if plugin.died() {
 					_, _ = out.Write(dyingWords(s.path(shimLogFile)))
@@ -91,11 +96,11 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 
 // shimPlugin starts the plugin, which writes its own log into the shim's. Where it does not start, terraform starts its plugins itself,
 // and says what is wrong with them.
-func shimPlugin(file string, stackLock *os.File) *plugin {
+func shimPlugin(file string, env []string, stackLock *os.File) *plugin {
 	cmd := exec.Command(file)
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{stackLock}
-	p, err := startPlugin(cmd, os.Environ(), "")
+	p, err := startPlugin(cmd, env, "")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 	}
