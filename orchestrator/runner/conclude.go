@@ -44,7 +44,7 @@ func (r *run) conclude(ctx context.Context) (*lock, []procStat, error) {
 		foreign = holders(r.family.lock)
 		r.log.Warn("the stack's lock outlives terraform", "held_by", name(foreign))
 	}
-	if r.att.Kind == journal.StepApply {
+	if r.att.Kind == journal.StepApply && (known && exit.Signal == "" || !without(theSnapshots)) {
 		r.lastLook()
 	}
 	result, artifact := r.outcome(ctx, exit, known)

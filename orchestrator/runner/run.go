@@ -147,7 +147,7 @@ func (r *run) follow(ctx context.Context) (launched bool, err error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var over sync.WaitGroup
-	if r.att.Kind == journal.StepApply {
+	if r.att.Kind == journal.StepApply && !without(theSnapshots) {
 		over.Go(func() { r.watchState(ctx) })
 	}
 	var fenced error

@@ -94,6 +94,9 @@ func (r *run) ship(ctx context.Context, rest bool) error {
 			}
 		}
 		batch := journal.Batch{Events: r.pending}
+		if r.att.Kind == journal.StepApply && without(theEvents) {
+			batch.Events = nil
+		}
 		if st := r.newestState(); st != nil && st.Serial > r.shipped {
 			batch.State = st
 		}
