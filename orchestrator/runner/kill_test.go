@@ -184,6 +184,23 @@ func TestTerraformKilled(t *testing.T) {
 	w.clean() // also: what its provisioners had started was ended
 }
 
+// TestTerraformToldToStop has somebody else than Meridian end terraform: it stops by itself and fails, and nobody takes that for a failure.
+func TestTerraformToldToStop(t *testing.T) {
+	w := newWorld(t)
+	step, _ := w.applying(4)
+	w.kill("terraform", syscall.SIGTERM)
+	w.gone("runner")
+	r := w.result(step)
+	if last := r.Diagnostics[len(r.Diagnostics)-1]; r.Outcome != journal.OutcomeInterrupted || last.Rule != "terraform.interrupted" || !strings.Contains(last.Detail, "signal") {
+		t.Fatalf("terraform told to stop: %+v\n%s", r, w.log())
+	}
+	if r.StoppedAt.Before(r.StartedAt) || r.StoppedAt.After(r.FinishedAt) {
+		t.Errorf("stopped at %s, between %s and %s", r.StoppedAt, r.StartedAt, r.FinishedAt)
+	}
+	w.covered(step, 4)
+	w.clean()
+}
+
 func TestAllKilled(t *testing.T) {
 	w := newWorld(t)
 	step, _ := w.applying(4)

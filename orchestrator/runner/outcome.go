@@ -56,7 +56,11 @@ func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal
 	if st := r.newestState(); st != nil {
 		res.Serial = st.Serial
 	}
-	if res.Outcome == journal.OutcomeFailed && terraform.PluginDied(res.Diagnostics) {
+	told := !said.stoppedAt.IsZero()
+	if told && res.StoppedAt.IsZero() {
+		res.StoppedAt = said.stoppedAt
+	}
+	if res.Outcome == journal.OutcomeFailed && (told || terraform.PluginDied(res.Diagnostics)) {
 		res.Outcome = journal.OutcomeInterrupted
 	}
 	var artifact *journal.Artifact
@@ -84,6 +88,8 @@ func explain(res *journal.Result, exit exitRecord, last []string) {
 			detail = "it was ended by a signal: " + exit.Signal
 		case terraform.PluginDied(res.Diagnostics):
 			detail = "the provider's plugin died at work"
+		case !res.StoppedAt.IsZero():
+			detail = "a signal told it to stop, which Meridian did not send"
 		}
 		add(RuleInterrupted, "terraform was interrupted", detail, "the newest state is kept; plan again")
 	case journal.OutcomeCancelled:
@@ -125,7 +131,8 @@ const (
 // output is what terraform said, as far as a result needs it.
 type output struct {
 	diagnostics []stacks.Diagnostic
-	last        []string // the last lines that were no events: a crash's words
+	last        []string  // the last lines that were no events: a crash's words
+	stoppedAt   time.Time // when a signal told terraform to stop
 }
 
 // readOutput reads terraform's whole output.
@@ -154,6 +161,9 @@ func (o *output) line(text []byte) {
 			}
 		}
 		return
+	}
+	if terraform.ToldToStop(e) && o.stoppedAt.IsZero() {
+		o.stoppedAt = e.Time
 	}
 	if d, ok := terraform.DiagnosticOf(e); ok && len(o.diagnostics) < maxDiagnostics {
 		o.diagnostics = append(o.diagnostics, d)

@@ -25,7 +25,7 @@ const RuleRecover = "state.recover"
 // older fits any more. Whoever does it twice (an attempt that died here) makes one more serial.
 func (w *worker) putRight(ctx context.Context, p *prepared, att *attempt) error {
 	r := p.step.Recovery
-	if p.step.Kind != journal.StepPlan || r.Empty() {
+	if p.step.Kind != journal.StepPlan || r.Empty() || without(theRecovery) {
 		return nil
 	}
 	dir := w.site.WorkDir(att.Stack)
