@@ -33,6 +33,13 @@ type Timing struct {
 	// still for it. 5 s is what Temporal's sticky queue of the dead worker costs anyway, and many times what a task takes on a busy machine;
 	// local activities that take longer extend it.
 	WorkflowTaskTimeout time.Duration
+	// PlanHang is how long a plan may say nothing new before it is told to stop: refreshing the slowest stack says something every minute.
+	PlanHang time.Duration
+	// ApplyHang is the same for an apply, whose "Still creating..." does not count: the slowest single creation of a cloud (a restore, the
+	// first replica of terabytes) takes a few hours, and to stop one that would have ended costs another look and another plan.
+	ApplyHang time.Duration
+	// ReadyHang is how long what is waited for after an apply may stay the same before the region fails.
+	ReadyHang time.Duration
 	// StopGrace is how long a terraform that was told to stop (SIGINT) has before SIGKILL.
 	StopGrace time.Duration
 	// Lease is how long a site may let terraform work on a stack without a sign of life in a store that several sites share: long enough
@@ -51,6 +58,7 @@ func DefaultTiming() Timing {
 		AttachPoll: 50 * time.Millisecond, Heartbeat: 10 * time.Second,
 		ReadyEvery: time.Second, ReadyMaxEvery: 15 * time.Second, ReconcileEvery: 10 * time.Second,
 		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, LinkLook: 5 * time.Second, CancelPoll: 250 * time.Millisecond, WorkflowTaskTimeout: 5 * time.Second,
+		PlanHang: 30 * time.Minute, ApplyHang: 4 * time.Hour, ReadyHang: 12 * time.Hour,
 		StopGrace: 60 * time.Second,
 		Lease:     10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
 	}

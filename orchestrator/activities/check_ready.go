@@ -80,7 +80,18 @@ func (a *Activities) pending(ctx context.Context, w work, message string) error 
 			return err
 		}
 	}
-	return fmt.Errorf("%s: %s: %w", w.row.Region, message, errPending)
+	return a.stillPending(ctx, w, fmt.Errorf("%s: %s: %w", w.row.Region, message, errPending))
+}
+
+// stillPending is the error of a look that found nothing new, or nil once it has been the same for too long: the region has failed then.
+// The run's log keeps a line once, from when it was said first.
+func (a *Activities) stillPending(ctx context.Context, w work, same error) error {
+	last, err := a.Catalog.LastLog(ctx, w.run.ID, w.row.Region)
+	if err != nil || last.Text != same.Error() || a.Timing.ReadyHang <= 0 || time.Since(last.At) < a.Timing.ReadyHang {
+		return same
+	}
+	message := fmt.Sprintf("nothing new for %s: %s; apply again to go on waiting", time.Since(last.At).Round(time.Second), w.row.Message)
+	return a.setRegion(ctx, w, stacks.RegionFailed, message)
 }
 
 // target is how an engine reaches a region; its password lives in memory only.

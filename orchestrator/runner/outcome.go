@@ -50,8 +50,9 @@ func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal
 	if !known {
 		res.ExitCode = -1
 	}
-	if r.cancelled != nil {
-		res.StoppedAt = r.cancelled.At
+	if stopped := r.stopped(); stopped != nil {
+		res.StoppedAt = stopped.At
+		explainHang(&res, stopped)
 	}
 	if st := r.newestState(); st != nil {
 		res.Serial = st.Serial

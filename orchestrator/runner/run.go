@@ -32,6 +32,7 @@ type run struct {
 	mu     sync.Mutex
 	newest *journal.State // newest valid state in the spool
 
+	moved     time.Time // when terraform last said something new, as far as this runner saw
 	cancelled *cancelRecord
 	killed    bool
 }
@@ -42,7 +43,7 @@ func (w *worker) newRun(att attempt, step journal.Step) *run {
 	r := &run{
 		worker: w, att: att, step: step, spool: sp, shipped: att.Serial,
 		family: family{spool: sp, lock: w.site.StackLock(att.Stack), gone: att.BootID != w.boot},
-		tail:   tail{path: sp.path(outputFile)},
+		tail:   tail{path: sp.path(outputFile)}, moved: time.Now(),
 	}
 	var c cancelRecord
 	if ok, err := sp.get(cancelFile, &c); ok && err == nil {
@@ -167,7 +168,7 @@ func (r *run) follow(ctx context.Context) (launched bool, err error) {
 
 // cancel tells terraform to stop, once; after the grace its group is killed. The record comes first: a second SIGINT, by an adopter,
 // would make terraform drop what it is making.
-func (r *run) cancel() {
+func (r *run) cancel(hang time.Duration) {
 	if r.cancelled == nil {
 		if r.cancelled = r.stopped(); r.cancelled != nil {
 			return // by the shim, at the end of the lease
@@ -175,14 +176,14 @@ func (r *run) cancel() {
 		if _, ok := r.family.terraform(); !ok {
 			return // not started yet: the next look will see it
 		}
-		c := cancelRecord{At: time.Now().UTC()}
+		c := cancelRecord{At: time.Now().UTC(), Hang: hang}
 		if err := r.spool.put(cancelFile, c, true); err != nil {
 			r.log.Error("write the cancel down", "error", err)
 			return
 		}
 		r.cancelled = &c
 		err := r.family.interrupt()
-		r.log.Info("told terraform to stop", "error", err)
+		r.log.Info("told terraform to stop", "hang", hang, "error", err)
 		return
 	}
 	if !r.killed && time.Since(r.cancelled.At) > r.timing.StopGrace {

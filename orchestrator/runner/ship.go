@@ -44,8 +44,12 @@ func (r *run) shipLoop(ctx context.Context) error {
 			beat = time.Now()
 		}
 		// One who was told to stop is watched even while the store is away.
-		if desired == desiredCancel || r.cancelled != nil {
-			r.cancel()
+		hang := r.hung(time.Now())
+		if desired == desiredCancel {
+			hang = 0
+		}
+		if desired == desiredCancel || r.cancelled != nil || hang > 0 {
+			r.cancel(hang)
 		}
 	}
 }
@@ -87,6 +91,9 @@ func (r *run) ship(ctx context.Context, rest bool) error {
 				return err
 			}
 			r.pending = lines
+			if moves(lines) {
+				r.moved = time.Now()
+			}
 			if len(lines) > 0 {
 				if err := r.tail.sync(); err != nil {
 					return fmt.Errorf("output: %w", err)

@@ -63,6 +63,8 @@ type cancelRecord struct {
 	At time.Time `json:"at"`
 	// Lease says that it was not asked for: the site's lease on the stack came to its end.
 	Lease bool `json:"lease,omitempty"`
+	// Hang is for how long nothing had moved where that was the reason.
+	Hang time.Duration `json:"hang,omitempty"`
 }
 
 // spool is the directory of one stack's attempt.
