@@ -22,11 +22,22 @@ type house struct {
 	t      *testing.T
 	run    catalog.Run
 	engine *fakeEngine
+	cloud  *fakeProvider
 }
 
-type fakeProvider struct{}
+// fakeProvider finds nothing again, or what a test says.
+type fakeProvider struct {
+	locate func(in providers.LocateInput) providers.Located
+}
 
-func (fakeProvider) Name() string { return "local" }
+func (*fakeProvider) Name() string { return "local" }
+
+func (p *fakeProvider) Locate(_ context.Context, in providers.LocateInput) (providers.Located, error) {
+	if p.locate == nil {
+		return providers.Located{State: providers.FoundUnknown, Evidence: "nobody looked"}, nil
+	}
+	return p.locate(in), nil
+}
 
 // fakeEngine does nothing, or what a test says.
 type fakeEngine struct {
@@ -69,10 +80,10 @@ func newHouse(t *testing.T) *house {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	engine := &fakeEngine{}
-	return &house{t: t, engine: engine, Activities: New(Options{
+	engine, cloud := &fakeEngine{}, &fakeProvider{}
+	return &house{t: t, engine: engine, cloud: cloud, Activities: New(Options{
 		Catalog: catalog.New(st, keys), Journal: journal.New(st, keys), Site: terraform.Site{Root: dir},
-		Registry: providers.NewRegistry([]providers.Provider{fakeProvider{}}, []providers.Engine{engine}),
+		Registry: providers.NewRegistry([]providers.Provider{cloud}, []providers.Engine{engine}),
 		Timing:   stacks.DefaultTiming(), Logger: slog.New(slog.DiscardHandler),
 	})}
 }

@@ -27,6 +27,7 @@ func TestLate(t *testing.T) {
 		phase stacks.Phase
 		ask   func(h *house) (RegionResult, error)
 	}{
+		NameSettleStack:   {stacks.PhasePlanning, region((*Activities).SettleStack)},
 		NamePlanStack:     {stacks.PhasePlanning, region((*Activities).PlanStack)},
 		NameCheckStack:    {stacks.PhasePlanning, region((*Activities).CheckStack)},
 		NameApplyStack:    {stacks.PhaseApplying, region((*Activities).ApplyStack)},

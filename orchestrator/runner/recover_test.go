@@ -131,7 +131,9 @@ func TestARecoveryThatCannotBe(t *testing.T) {
 // TestHang: an apply that says nothing but that time passes is told to stop after its limit, and fails with the reason; one that goes on
 // saying something new is let alone.
 func TestHang(t *testing.T) {
-	hang := func(limit time.Duration) string { return fmt.Sprintf(`%s={"ApplyHang":%d}`, terraform.EnvTiming, limit) }
+	hang := func(limit time.Duration) string {
+		return fmt.Sprintf(`%s={"ApplyHang":%d}`, terraform.EnvTiming, limit)
+	}
 	t.Run("hangs", func(t *testing.T) {
 		w := newWorld(t)
 		w.env = append(w.env, hang(time.Second))

@@ -55,6 +55,22 @@ func TestRun(t *testing.T) {
 			story: create("r1"), answers: map[string]answer{"PlanStack ankara": {first: errTransient}, "EnsureLink " + toIstanbul: {first: errTransient}}, ends: stacks.PhaseDone, children: 2,
 			asked: map[string]int{"PlanStack ankara": 2, "FailRegion ankara": 0, "EnsureLink " + toIstanbul: 2, "FailLink " + toIstanbul: 0},
 		},
+		"what an interrupted apply left is settled first": {
+			story:   apply("r1", unsettledIn("ankara", "istanbul"), applying("ankara", "istanbul"), phase(stacks.PhaseDone)),
+			answers: map[string]answer{"SettleStack ankara": {first: errPending}}, ends: stacks.PhaseDone, children: 2,
+			asked: map[string]int{"SettleStack ankara": 2, "SettleStack istanbul": 0, "PlanStack ankara": 1, "PlanStack istanbul": 1, "FailRegion ankara": 0},
+			order: []string{"Step", "SettleStack ankara", "PlanStack ankara", "Step planning", "ApplyStack ankara"},
+		},
+		"what cannot be proven is not planned": {
+			story:   apply("r1", unsettledIn("ankara", "istanbul"), phase(stacks.PhaseAwaiting)),
+			answers: map[string]answer{"SettleStack ankara": {stop: true}}, ends: stacks.PhaseAwaiting,
+			asked: map[string]int{"SettleStack ankara": 1, "PlanStack ankara": 0, "PlanStack istanbul": 1, "FailRegion ankara": 0},
+		},
+		"a region that cannot be settled": {
+			story:   apply("r1", unsettledIn("ankara", "istanbul"), phase(stacks.PhaseFailed)),
+			answers: map[string]answer{"SettleStack ankara": {err: errPermanent}}, ends: stacks.PhaseFailed,
+			asked: map[string]int{"SettleStack ankara": 1, "PlanStack ankara": 0, "FailRegion ankara": 1},
+		},
 		"a region that cannot be planned": {
 			story:   apply("r1", planning("ankara", "istanbul"), phase(stacks.PhaseFailed)),
 			answers: map[string]answer{"PlanStack ankara": {err: errPermanent}}, ends: stacks.PhaseFailed,
@@ -231,4 +247,11 @@ func TestOperatorCancels(t *testing.T) {
 			}
 		})
 	}
+}
+
+// unsettledIn is planning of two regions, the first of which an interrupted apply has left something in.
+func unsettledIn(first, second string) activities.StepResult {
+	s := planning(first, second)
+	s.Regions[0].Settle = true
+	return s
 }

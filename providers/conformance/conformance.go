@@ -36,6 +36,7 @@ func Run(t *testing.T, s Suite) {
 	t.Run("placement", s.placement)
 	t.Run("module call", s.moduleCall)
 	t.Run("endpoint", s.endpoint)
+	t.Run("locate", s.locate)
 }
 
 func has[T any](t *testing.T, p providers.Provider) T {
@@ -239,6 +240,26 @@ func (s Suite) moduleCall(t *testing.T) {
 	same, err := stacks.Render(first.Stack, again)
 	if err != nil || stack.Digest != same.Digest {
 		t.Fatalf("rendering is not stable: %v", err)
+	}
+}
+
+// locate looks for what was never made, and for what nobody knows.
+func (s Suite) locate(t *testing.T) {
+	p := has[providers.Locator](t, s.Provider)
+	in := s.input(t, 0)
+	call, err := has[providers.ModuleCaller](t, s.Provider).ModuleCall(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, typ := range call.DataBearing {
+		found, err := p.Locate(t.Context(), providers.LocateInput{ModuleInput: in, Address: "module.database." + typ + ".this", Type: typ})
+		if err != nil || found.State != providers.FoundAbsent || found.ImportID != "" || found.Evidence == "" {
+			t.Errorf("a %s that was never made: %+v, %v", typ, found, err)
+		}
+	}
+	found, err := p.Locate(t.Context(), providers.LocateInput{ModuleInput: in, Address: "no_such_type.x", Type: "no_such_type"})
+	if err != nil || found.State != providers.FoundUnknown || found.Evidence == "" {
+		t.Errorf("a type that nobody knows: %+v, %v", found, err)
 	}
 }
 
