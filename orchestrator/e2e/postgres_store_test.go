@@ -2,11 +2,11 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
-	"time"
 
 	"meridian/orchestrator"
 	"meridian/persistence/store"
@@ -44,8 +44,15 @@ func TestStoreInPostgres(t *testing.T) {
 	srv.kill()
 	srv = s.serve(slowly)
 	db.Down()
-	away := time.NewTimer(4 * time.Second) // longer than two tries of a runner, shorter than its patience
-	<-away.C
+	s.eventually("a runner notices", func() error {
+		logs, err := filepath.Glob(filepath.Join(s.data, "logs", "*.log"))
+		for _, log := range logs {
+			if text, err := os.ReadFile(log); err == nil && bytes.Contains(text, []byte("the store cannot be reached")) {
+				return nil
+			}
+		}
+		return errors.Join(err, errNotYet)
+	})
 	wantNoPassword(t, s)
 	db.Up()
 	if v := srv.wantDone(run.ID); len(v.Links) != 1 || v.Links[0].Phase != "verified" {
