@@ -57,6 +57,7 @@ func (m *meridian) atRest() {
 type world struct {
 	m           *meridian
 	incarnation string
+	provisional []string // of checks of a database that is yet to come
 	regions     []stacks.StackID
 	lines       []string
 }
@@ -68,6 +69,9 @@ func (w *world) add(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if w.incarnation != "" {
 		line = strings.ReplaceAll(line, w.incarnation, "INCARNATION")
+	}
+	for _, id := range w.provisional {
+		line = strings.ReplaceAll(line, id, "PROVISIONAL")
 	}
 	line = hashed.ReplaceAllString(strings.ReplaceAll(line, w.m.site.data, "DATA"), "_HASH$2")
 	w.lines = append(w.lines, line)
@@ -86,8 +90,13 @@ func (w *world) rows(name string) {
 	runs, err := w.m.catalog.Runs(ctx, catalog.RunFilter{Namespace: stacks.DefaultNamespace, Name: name})
 	w.must(err)
 	for _, r := range runs {
-		if r.Kind != stacks.RunCheck { // a check of a database that is yet to come has an incarnation of its own
+		if r.Kind != stacks.RunCheck {
 			w.incarnation = r.Incarnation
+		}
+	}
+	for _, r := range runs {
+		if r.Incarnation != w.incarnation { // the steps of a check stay as its log
+			w.provisional = append(w.provisional, r.Incarnation)
 		}
 	}
 	for _, r := range runs {
