@@ -34,7 +34,7 @@ func run() error {
 	flag.IntVar(&o.Directories, "directories", 9, "resources of a stack beside its server")
 	flag.IntVar(&o.Workers, "workers", 1, "worker processes beside the server")
 	flag.DurationVar(&o.Delay, "delay", 1200*time.Millisecond, "by how much a create is held up")
-	flag.DurationVar(&o.Patience, "patience", 5*time.Minute, "how long a run may take before it is stuck")
+	flag.DurationVar(&o.Patience, "patience", 8*time.Minute, "how long a run may take before it is stuck")
 	flag.StringVar(&o.Control, "control", "", "a protection that is switched off: the suite must fail then")
 	flag.BoolVar(&plain, "default-timing", false, "leave Meridian's durations as users have them")
 	flag.Func("among", "whom the blows fall on, like server,runner (all unless said)", func(text string) error {
