@@ -77,6 +77,9 @@ func (postgres) ModifyPlan(ctx context.Context, req resource.ModifyPlanRequest, 
 	if plan.Version.IsUnknown() && !resp.Diagnostics.HasError() {
 		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("version"), versionAfter(ctx, plan, state))...)
 	}
+	if state.SystemIdentifier.IsNull() { // imported while it was stopped: it says what it is once it runs
+		resp.Diagnostics.Append(resp.Plan.SetAttribute(ctx, path.Root("system_identifier"), types.StringUnknown())...)
+	}
 }
 
 // versionAfter is the version after an update: that of now, unless the programs that the update may start are others.

@@ -222,6 +222,23 @@ func TestImport(t *testing.T) {
 	}
 }
 
+// TestImportOfAStoppedServer imports what does not say what it is before the apply that follows starts it.
+func TestImportOfAStoppedServer(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.apply()
+	first := s.wantState(server.StateRunning)
+	mustNot(t, server.Stop(t.Context(), s.vars.DataDir, s.vars.Owner))
+	mustNot(t, os.Remove(filepath.Join(s.dir, "terraform.tfstate")))
+	s.must("import", "-input=false", "module.database.localdb_postgres.this", s.vars.DataDir)
+	s.wantChange(`"stopped"`, `"running"`, "update in-place")
+	s.apply()
+	s.wantClean()
+	if now := s.wantState(server.StateRunning); now.PID == first.PID {
+		t.Fatal("the server was never stopped")
+	}
+}
+
 func TestPasswordIsInNoFile(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
