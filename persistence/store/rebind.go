@@ -37,7 +37,7 @@ func numbered(query string) string {
 
 // literal is the length of the quoted text or comment that s begins with, or 0. A doubled quote begins another text, which is the same.
 func literal(s string) int {
-	end := ""
+	var end string
 	switch {
 	case s[0] == '\'' || s[0] == '"':
 		end = s[:1]
