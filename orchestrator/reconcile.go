@@ -94,7 +94,7 @@ func (r *Reconciler) run(ctx context.Context, run catalog.Run) error {
 		info := d.GetWorkflowExecutionInfo()
 		switch info.GetStatus() {
 		case enums.WORKFLOW_EXECUTION_STATUS_RUNNING:
-			return nil
+			return r.unstick(ctx, run, d)
 		case enums.WORKFLOW_EXECUTION_STATUS_TERMINATED, enums.WORKFLOW_EXECUTION_STATUS_CANCELED,
 			enums.WORKFLOW_EXECUTION_STATUS_FAILED, enums.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
 			if info.GetCloseTime().AsTime().After(run.MovedAt) {
@@ -103,7 +103,7 @@ func (r *Reconciler) run(ctx context.Context, run catalog.Run) error {
 		}
 	}
 	if run.Kind != stacks.RunCheck {
-		working, err := r.working(ctx, workflows.DatabaseID(r.waker.installation, run.Namespace, run.Name))
+		working, err := r.working(ctx, run)
 		if err != nil || working {
 			return err
 		}
@@ -113,7 +113,8 @@ func (r *Reconciler) run(ctx context.Context, run catalog.Run) error {
 
 // working reports whether a database's funnel runs: it looks at the rows after each run by itself, and a signal every few seconds while
 // one takes hours would fill its history.
-func (r *Reconciler) working(ctx context.Context, funnel string) (bool, error) {
+func (r *Reconciler) working(ctx context.Context, run catalog.Run) (bool, error) {
+	funnel := workflows.DatabaseID(r.waker.installation, run.Namespace, run.Name)
 	d, err := r.waker.temporal.DescribeWorkflowExecution(ctx, funnel, "")
 	if notFound(err) {
 		return false, nil
@@ -121,7 +122,10 @@ func (r *Reconciler) working(ctx context.Context, funnel string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("describing %s: %w", funnel, err)
 	}
-	return d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+	if d.GetWorkflowExecutionInfo().GetStatus() != enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return false, nil
+	}
+	return true, r.unstick(ctx, run, d)
 }
 
 // locations starts the workers that a run's regions need.

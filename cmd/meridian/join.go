@@ -46,7 +46,7 @@ func joinReal(ctx context.Context, o joinOptions, logger *slog.Logger) (_ joined
 	if w.parts, err = openParts(ctx, o.Data, o.Store, o.Server.Terraform); err != nil {
 		return nil, err
 	}
-	found, err := find(ctx, w.parts.runner, o.Data, w.parts.env)
+	found, err := find(ctx, w.parts.installed, o.Data, w.parts.env)
 	if err != nil {
 		return nil, err
 	}

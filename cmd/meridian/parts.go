@@ -23,7 +23,9 @@ type parts struct {
 	catalog *catalog.Catalog
 	journal *journal.Journal
 
-	runner string
+	// installed is the runner that lies beside this program, runner the copy of it that is executed.
+	installed string
+	runner    *activities.Program
 	// env is added to the runner's environment: settings that it must share.
 	env []string
 
@@ -49,7 +51,10 @@ func openParts(ctx context.Context, data, where, terraformPath string) (p *parts
 		return p, err
 	}
 	p.catalog, p.journal = catalog.New(p.store, keys), journal.New(p.store, keys)
-	if p.runner, err = besideUs("meridian-runner"); err != nil {
+	if p.installed, err = besideUs("meridian-runner"); err != nil {
+		return p, err
+	}
+	if p.runner, err = activities.LayProgram(terraform.Site{Root: data}, p.installed); err != nil {
 		return p, err
 	}
 	if terraformPath != "" {
@@ -74,12 +79,15 @@ func (p *parts) register(ctx context.Context, found terraform.FindAnswer) (err e
 func (p *parts) activities(logger *slog.Logger) *activities.Activities {
 	return activities.New(activities.Options{
 		Catalog: p.catalog, Journal: p.journal, Registry: p.registry, Site: terraform.Site{Root: p.data},
-		Runner: p.runner, RunnerEnv: p.env, Timing: p.timing, Logger: logger,
+		Runner: p.runner.Path, RunnerEnv: p.env, Timing: p.timing, Logger: logger,
 	})
 }
 
 // close closes the store.
 func (p *parts) close(logger *slog.Logger) {
+	if p.runner != nil {
+		p.runner.Close()
+	}
 	if p.store == nil {
 		return
 	}

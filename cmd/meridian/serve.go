@@ -47,7 +47,7 @@ func openReal(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *back
 	)
 	starting, startCtx := errgroup.WithContext(ctx)
 	starting.Go(func() (err error) {
-		found, err = find(startCtx, p.runner, o.Data, p.env)
+		found, err = find(startCtx, p.installed, o.Data, p.env)
 		return err
 	})
 	starting.Go(func() (err error) {

@@ -120,8 +120,19 @@ func withoutWorker(cmd *exec.Cmd) { cmd.Args = append(cmd.Args, "--no-worker") }
 // submitted submits a spec with a yes over HTTP and returns its one run.
 func (srv *server) submitted(spec string) orchestrator.RunView {
 	srv.site.t.Helper()
+	return srv.submitting(spec, true)
+}
+
+// asked submits a spec without a yes.
+func (srv *server) asked(spec string) orchestrator.RunView {
+	srv.site.t.Helper()
+	return srv.submitting(spec, false)
+}
+
+func (srv *server) submitting(spec string, yes bool) orchestrator.RunView {
+	srv.site.t.Helper()
 	res, err := srv.Submit(context.Background(), orchestrator.SubmitRequest{
-		Documents: []orchestrator.Document{{File: "spec.yaml", Text: spec}}, Yes: true, Actor: "test",
+		Documents: []orchestrator.Document{{File: "spec.yaml", Text: spec}}, Yes: yes, Actor: "test",
 	})
 	if err != nil {
 		srv.site.t.Fatalf("submit: %v", err)

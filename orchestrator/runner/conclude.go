@@ -58,6 +58,11 @@ func (r *run) conclude(ctx context.Context) (*lock, []procStat, error) {
 	if err := r.clean(r.att.Stack); err != nil {
 		r.log.Error("clean", "error", err)
 	}
+	if r.att.Runner != ownProgram(r.site) { // it was begun by another version, which nothing may need any more
+		if err := r.pruneRunners(); err != nil {
+			r.log.Warn("remove runners that nothing uses", "error", err)
+		}
+	}
 	r.worker.emptied = r.att.Kind == journal.StepApply && result.Outcome == journal.OutcomeApplied && r.emptied()
 	r.log.Info("step finished", "finished", r.att.Step, "outcome", result.Outcome, "exit", result.ExitCode, "serial", result.Serial)
 	return stackLock, foreign, nil

@@ -43,8 +43,7 @@ func (w *worker) takeRunnerLock(ctx context.Context, id stacks.StackID) (*lock, 
 // Then it holds the stack's lock, or names who holds it. The caller holds the runner's lock.
 func (w *worker) settle(ctx context.Context, id stacks.StackID) (*lock, []procStat, error) {
 	sp := spool{w.site.SpoolDir(id)}
-	var att attempt
-	begun, err := sp.get(attemptFile, &att)
+	att, begun, err := sp.attempt()
 	if errors.Is(err, errDamaged) {
 		return w.settleDamaged(ctx, id, err)
 	}

@@ -29,19 +29,22 @@ const (
 
 // attempt is what an adopter must know of an attempt. It holds no secret.
 type attempt struct {
-	ID        string           `json:"id"`
-	Step      string           `json:"step"`
-	Kind      journal.StepKind `json:"kind"`
-	Stack     stacks.StackID   `json:"stack"`
-	Fence     journal.Fence    `json:"fence"`
-	BootID    string           `json:"bootId"`
-	Serial    int64            `json:"serial"` // of the state that was staged
-	Lineage   string           `json:"lineage"`
-	Binary    string           `json:"binary"`
-	Version   string           `json:"version"`
-	Product   string           `json:"product"`
-	Template  string           `json:"template"`
-	StartedAt time.Time        `json:"startedAt"`
+	ID       string           `json:"id"`
+	Step     string           `json:"step"`
+	Kind     journal.StepKind `json:"kind"`
+	Stack    stacks.StackID   `json:"stack"`
+	Fence    journal.Fence    `json:"fence"`
+	BootID   string           `json:"bootId"`
+	Serial   int64            `json:"serial"` // of the state that was staged
+	Lineage  string           `json:"lineage"`
+	Binary   string           `json:"binary"`
+	Version  string           `json:"version"`
+	Product  string           `json:"product"`
+	Template string           `json:"template"`
+	// Format is the version of what lies in the spool, Runner the copy that the runner was started from ("" where it is none).
+	Format    int       `json:"format"`
+	Runner    string    `json:"runner,omitempty"`
+	StartedAt time.Time `json:"startedAt"`
 }
 
 // shimRecord says where terraform's parent is. Session is the shim's own, shared by terraform and its plugins.

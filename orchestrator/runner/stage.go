@@ -144,5 +144,6 @@ func attemptOf(w *worker, p *prepared, id string, fence journal.Fence) attempt {
 		ID: id, Step: p.step.ID, Kind: p.step.Kind, Stack: p.step.Stack.ID, Fence: fence, BootID: w.boot,
 		Serial: p.state.Serial, Lineage: p.state.Lineage,
 		Binary: p.binary.Path, Version: p.binary.Version, Product: p.binary.Product, Template: p.template.Hash,
+		Format: attemptFormat, Runner: ownProgram(w.site),
 	}
 }

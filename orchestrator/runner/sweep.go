@@ -3,12 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-
-	"meridian/stacks"
 )
 
 // SweepAnswer is what `meridian-runner sweep` prints.
@@ -21,16 +15,13 @@ type SweepAnswer struct {
 // sweep looks at every spool of the site. It waits for nothing: an attempt that is not over is only reported.
 func (w *worker) sweep(ctx context.Context) (SweepAnswer, error) {
 	var answer SweepAnswer
-	// A stack's spool lies three directories below that of all spools.
-	root := filepath.Dir(filepath.Dir(filepath.Dir(w.site.SpoolDir(stacks.StackID{Namespace: "n", Name: "n", Incarnation: "i", Region: "r"}))))
-	records, err := fs.Glob(os.DirFS(root), "*/*/*/"+attemptFile)
+	spools, err := w.spools()
 	if err != nil {
-		return answer, fmt.Errorf("sweep: %w", err)
+		return answer, err
 	}
-	for _, record := range records {
-		var att attempt
-		sp := spool{filepath.Join(root, filepath.Dir(filepath.FromSlash(record)))}
-		if ok, err := sp.get(attemptFile, &att); err != nil || !ok {
+	for _, sp := range spools {
+		att, ok, err := sp.attempt()
+		if err != nil || !ok {
 			w.log.Warn("unreadable spool", "spool", sp.dir, "error", err)
 			continue
 		}
@@ -45,7 +36,7 @@ func (w *worker) sweep(ctx context.Context) (SweepAnswer, error) {
 			answer.Pending = append(answer.Pending, att.Stack.String())
 		}
 	}
-	return answer, nil
+	return answer, w.pruneRunners()
 }
 
 // sweepOne cleans one spool if nothing of its attempt lives and nothing in it is left to ship.

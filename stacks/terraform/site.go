@@ -59,5 +59,18 @@ func (s Site) LogDir() string { return filepath.Join(s.Root, "logs") }
 // Bin holds the binaries that Meridian installed itself.
 func (s Site) Bin() string { return filepath.Join(s.Root, "bin") }
 
+// Runners holds the copies of meridian-runner that servers, workers and attempts of this site use, each in a directory named after its content.
+func (s Site) Runners() string { return filepath.Join(s.Root, "runners") }
+
+// Runner is the directory of one copy: the program, and a lock that who uses it holds shared.
+func (s Site) Runner(name string) string { return filepath.Join(s.Runners(), name) }
+
+// What lies in the directory of a runner's copy, and how long its name is: so much of the SHA-256 of its content, in hex.
+const (
+	RunnerFile       = "meridian-runner"
+	RunnerLockFile   = "used"
+	RunnerNameLength = 32
+)
+
 // FoundFile remembers which terraform was found, so that it need not be started to be asked again.
 func (s Site) FoundFile() string { return filepath.Join(s.Root, "terraform.json") }
