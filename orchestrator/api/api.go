@@ -55,6 +55,10 @@ type Operator interface {
 	Fsck(ctx context.Context, in orchestrator.FsckRequest) (orchestrator.FsckView, error)
 	Sites(ctx context.Context) ([]orchestrator.SiteView, error)
 	DeclareSiteDead(ctx context.Context, id, actor string) (orchestrator.SiteView, error)
+	Terraform(ctx context.Context, in orchestrator.TerraformRequest) (orchestrator.TerraformView, error)
+	Orphans(ctx context.Context) ([]orchestrator.OrphanView, error)
+	AdoptOrphan(ctx context.Context, in orchestrator.OrphanRequest) (orchestrator.TerraformView, error)
+	RemoveOrphan(ctx context.Context, in orchestrator.OrphanRequest) (orchestrator.OrphanView, error)
 }
 
 var _ Service = (*orchestrator.Client)(nil)
@@ -114,6 +118,8 @@ func New(o Options) http.Handler {
 	s.addStates(routes)
 	s.addFsck(routes)
 	s.addSites(routes)
+	s.addTerraform(routes)
+	s.addOrphans(routes)
 	return r
 }
 

@@ -25,6 +25,7 @@ const usage = `meridian-runner is started by Meridian; it runs one step of terra
   meridian-runner find     --data DIR
   meridian-runner template --data DIR --step STEP
   meridian-runner show     --data DIR --artifact ID
+  meridian-runner state    --data DIR --step STEP
   meridian-runner sweep    --data DIR
   meridian-runner step     --data DIR --step STEP [--attempt ID] [--adopt]
 `
@@ -76,7 +77,7 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 	fs.StringVar(&data, "data", "", "data directory of the Meridian")
 	switch verb {
 	case terraform.VerbFind, terraform.VerbSweep:
-	case terraform.VerbTemplate:
+	case terraform.VerbTemplate, terraform.VerbState:
 		fs.StringVar(&o.step, "step", "", "ID of the step")
 	case terraform.VerbShow:
 		fs.StringVar(&o.artifact, "artifact", "", "ID of the artifact")
@@ -85,7 +86,7 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 		fs.StringVar(&o.attempt, "attempt", uuid.NewString(), "ID of the attempt")
 		fs.BoolVar(&o.adopt, "adopt", false, "only settle what the stack's last attempt left")
 	default:
-		return o, fmt.Errorf("unknown verb %q: want find, template, show, sweep or step", verb)
+		return o, fmt.Errorf("unknown verb %q: want find, template, show, state, sweep or step", verb)
 	}
 	if err := fs.Parse(args); err != nil {
 		return o, err

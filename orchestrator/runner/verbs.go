@@ -32,6 +32,8 @@ func (o options) answer(ctx context.Context, verb string, log *slog.Logger) (any
 	switch verb {
 	case terraform.VerbTemplate:
 		return w.template(ctx, o.step)
+	case terraform.VerbState:
+		return w.state(ctx, o.step, os.Stdin)
 	case terraform.VerbSweep:
 		return w.sweep(ctx)
 	}

@@ -103,16 +103,21 @@ func (j *Journal) State(ctx context.Context, id stacks.StackID, v Version) (s St
 	return s, err
 }
 
-// LastStack is a stack as its newest step had it rendered; ErrNotFound.
-func (j *Journal) LastStack(ctx context.Context, id stacks.StackID) (stacks.Stack, error) {
+// LastStep is the newest step of a stack; ErrNotFound.
+func (j *Journal) LastStep(ctx context.Context, id stacks.StackID) (Step, error) {
 	var step string
 	err := j.st.Read(ctx, func(tx *store.Tx) error {
 		return tx.QueryRow("SELECT id FROM steps WHERE stack = ? ORDER BY created_at DESC, id DESC LIMIT 1", id.String()).Scan(&step)
 	})
 	if err != nil {
-		return stacks.Stack{}, fmt.Errorf("newest step of %s: %w", id, notFound(err))
+		return Step{}, fmt.Errorf("newest step of %s: %w", id, notFound(err))
 	}
-	s, err := j.Step(ctx, step)
+	return j.Step(ctx, step)
+}
+
+// LastStack is a stack as its newest step had it rendered; ErrNotFound.
+func (j *Journal) LastStack(ctx context.Context, id stacks.StackID) (stacks.Stack, error) {
+	s, err := j.LastStep(ctx, id)
 	return s.Stack, err
 }
 

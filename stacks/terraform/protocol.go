@@ -1,7 +1,10 @@
 package terraform
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"meridian/stacks"
 )
@@ -12,6 +15,7 @@ import (
 //	template  --data DIR --step STEP         -> TemplateAnswer (made if missing)
 //	show      --data DIR --artifact ID       -> terraform show -json of a plan (fallback and oracle of the plan file reader)
 //	step      --data DIR --step STEP --attempt ID [--adopt]
+//	state     --data DIR --step STEP         -> StateAnswer of a StateOrder on standard input, on a copy of the newest state
 //	sweep     --data DIR                     -> what it cleaned of runners that died after their result
 //
 // step detaches nothing by itself: its caller starts it in a session of its own. It exits 0 when the step has a result or another
@@ -25,6 +29,7 @@ const (
 	VerbStep     = "step"
 	VerbShim     = "shim"
 	VerbSweep    = "sweep"
+	VerbState    = "state"
 )
 
 // Exit codes of `meridian-runner step`.
@@ -86,3 +91,36 @@ const (
 	// EnvKeyring is the keyring's key, base64, where it does not come from the file.
 	EnvKeyring = "MERIDIAN_KEYRING"
 )
+
+// StateOrder is a verb on a stack's state, as a person typed it: see ParseStateVerb.
+type StateOrder struct {
+	Args []string `json:"args"`
+	// Serial is that of the state that the person saw.
+	Serial int64 `json:"serial"`
+}
+
+// StateAnswer is what a verb on a state printed, and the state that it left.
+type StateAnswer struct {
+	Output string `json:"output"`
+	State  []byte `json:"state"`
+	// Refused is terraform's own word where it refused.
+	Refused string `json:"refused,omitempty"`
+}
+
+// ParseStateVerb checks a verb on a state: `state list|show|mv|rm ...` or `import ADDRESS ID`, without any option: those would name other
+// states. writes reports whether it changes the state.
+func ParseStateVerb(args []string) (writes bool, err error) {
+	for _, a := range args {
+		if a == "" || strings.HasPrefix(a, "-") {
+			return false, fmt.Errorf("%q: no option of terraform's is taken here", a)
+		}
+	}
+	n := len(args)
+	switch {
+	case n >= 2 && args[0] == "state" && args[1] == "list", n == 3 && args[0] == "state" && args[1] == "show":
+		return false, nil
+	case n == 4 && args[0] == "state" && args[1] == "mv", n >= 3 && args[0] == "state" && args[1] == "rm", n == 3 && args[0] == "import":
+		return true, nil
+	}
+	return false, errors.New("want state list [ADDRESS...], state show ADDRESS, state mv FROM TO, state rm ADDRESS... or import ADDRESS ID")
+}

@@ -52,6 +52,8 @@ type Fake struct {
 	accepted bool
 	// dead says who declared the one site dead.
 	dead string
+	// noOrphan says that the orphan was adopted or removed.
+	noOrphan bool
 }
 
 type run struct {

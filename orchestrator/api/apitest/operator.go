@@ -177,3 +177,79 @@ func (f *Fake) DeclareSiteDead(ctx context.Context, id, actor string) (orchestra
 	all, err := f.Sites(ctx)
 	return all[0], err
 }
+
+// Terraform says what it was asked; a rm forgets the server.
+func (f *Fake) Terraform(_ context.Context, in orchestrator.TerraformRequest) (orchestrator.TerraformView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.Actors = append(f.Actors, "terraform "+in.Actor)
+	v, err := f.version(orchestrator.StateRef{Namespace: in.Namespace, Name: in.Name, Region: in.Region})
+	out := orchestrator.TerraformView{Version: v.Version, Output: fmt.Sprintf("%q\n", in.Args)}
+	if err != nil || len(in.Args) < 2 || in.Args[1] != "rm" {
+		return out, err
+	}
+	out.Digest = "0123456789abcdef"
+	out.Changes = []stacks.Change{{Region: in.Region, Address: in.Args[2], Type: "localdb_server", Action: stacks.ActionDelete, DataBearing: true}}
+	switch in.Approve {
+	case "":
+	case out.Digest:
+		out.NewVersion = "1.9.9"
+	default:
+		return out, &orchestrator.Problem{Code: orchestrator.CodeStalePlan, Title: "this is not what was shown"}
+	}
+	return out, nil
+}
+
+// OrphanID is the ID of the one orphan that there is.
+const OrphanID = "/servers/orphan"
+
+// Orphans lists the one orphan until it is adopted or removed.
+func (f *Fake) Orphans(context.Context) ([]orchestrator.OrphanView, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.noOrphan {
+		return []orchestrator.OrphanView{}, nil
+	}
+	o := orchestrator.OrphanView{Adoptable: true}
+	o.Provider, o.ID, o.Type, o.Detail, o.DataBearing = "local", OrphanID, "localdb_server", "PostgreSQL 15 at 127.0.9.9:5432, running", true
+	o.Stack = stacks.StackID{Namespace: "default", Name: "orders", Incarnation: "abcd1234", Region: "ankara"}
+	return []orchestrator.OrphanView{o}, nil
+}
+
+func (f *Fake) theOrphan(ctx context.Context, id string) (orchestrator.OrphanView, error) {
+	all, _ := f.Orphans(ctx)
+	for _, o := range all {
+		if o.ID == id {
+			return o, nil
+		}
+	}
+	return orchestrator.OrphanView{}, notFound("orphan " + id)
+}
+
+// AdoptOrphan shows an import, and does it where it is approved.
+func (f *Fake) AdoptOrphan(ctx context.Context, in orchestrator.OrphanRequest) (orchestrator.TerraformView, error) {
+	o, err := f.theOrphan(ctx, in.ID)
+	if err != nil {
+		return orchestrator.TerraformView{}, err
+	}
+	v := orchestrator.TerraformView{Version: "1.2.3", Digest: "0123456789abcdef", Changes: []stacks.Change{{Address: "module.database.localdb_server.this", Type: o.Type, Action: stacks.ActionCreate, DataBearing: true}}}
+	if in.Approve == v.Digest {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		v.NewVersion, f.noOrphan = "1.3.4", true
+	}
+	return v, nil
+}
+
+// RemoveOrphan removes the orphan.
+func (f *Fake) RemoveOrphan(ctx context.Context, in orchestrator.OrphanRequest) (orchestrator.OrphanView, error) {
+	o, err := f.theOrphan(ctx, in.ID)
+	if err != nil {
+		return o, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.noOrphan = true
+	f.Actors = append(f.Actors, "remove orphan "+in.Actor)
+	return o, nil
+}
