@@ -289,3 +289,16 @@ func unreadable(id stacks.StackID, v journal.Version) error {
 		Detail: "what is stored is not what was written", Next: fmt.Sprintf("restore another version: meridian state list %s %s", id.Name, id.Region),
 	}
 }
+
+// RemoteState is a state with a region's outputs and nothing else, for terraform_remote_state of other stacks.
+func (c *Client) RemoteState(ctx context.Context, namespace, name, region string) ([]byte, error) {
+	id, _, s, err := c.stateOf(ctx, StateRef{Namespace: namespace, Name: name, Region: region})
+	if err != nil {
+		return nil, err
+	}
+	text, err := terraform.OutputsOnly(s.Payload)
+	if err != nil {
+		return nil, unreadable(id, s.Version())
+	}
+	return text, nil
+}

@@ -56,6 +56,7 @@ type Operator interface {
 	Sites(ctx context.Context) ([]orchestrator.SiteView, error)
 	DeclareSiteDead(ctx context.Context, id, actor string) (orchestrator.SiteView, error)
 	Terraform(ctx context.Context, in orchestrator.TerraformRequest) (orchestrator.TerraformView, error)
+	RemoteState(ctx context.Context, namespace, name, region string) ([]byte, error)
 	Orphans(ctx context.Context) ([]orchestrator.OrphanView, error)
 	AdoptOrphan(ctx context.Context, in orchestrator.OrphanRequest) (orchestrator.TerraformView, error)
 	RemoveOrphan(ctx context.Context, in orchestrator.OrphanRequest) (orchestrator.OrphanView, error)
@@ -99,11 +100,16 @@ func New(o Options) http.Handler {
 	r.Use(s.recoverPanics, s.checkHost, s.guard)
 	r.NotFound(s.notFound)
 	r.MethodNotAllowed(func(w http.ResponseWriter, r *http.Request) {
+		if p, ok := readOnlyState(r); ok {
+			writeProblem(w, http.StatusMethodNotAllowed, p)
+			return
+		}
 		writeProblem(w, http.StatusMethodNotAllowed, &orchestrator.Problem{
 			Code: CodeInvalidRequest, Title: "this path does not take " + r.Method, Next: "see /openapi.json",
 		})
 	})
 
+	s.addRemoteState(r)
 	config := huma.DefaultConfig("Meridian", o.Version)
 	config.CreateHooks = nil // no $schema links in answers
 	config.DocsPath, config.SchemasPath = "", ""

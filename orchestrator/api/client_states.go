@@ -3,6 +3,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"net/http"
 
 	"meridian/orchestrator"
@@ -30,6 +31,13 @@ func (c *HTTPClient) DiffStates(ctx context.Context, from orchestrator.StateRef,
 // PullState hands out a whole state file.
 func (c *HTTPClient) PullState(ctx context.Context, ref orchestrator.StateRef, actor string) (out orchestrator.StateFileView, err error) {
 	return out, c.call(ctx, http.MethodPost, joinState(ref, "pull"), actorBody{Actor: actor}, &out)
+}
+
+// RemoteState is a state with a region's outputs and nothing else.
+func (c *HTTPClient) RemoteState(ctx context.Context, namespace, name, region string) ([]byte, error) {
+	var text json.RawMessage
+	err := c.call(ctx, http.MethodGet, join("databases", namespace, name, "regions", region)+remoteStateEnd, nil, &text)
+	return text, err
 }
 
 // RestoreState makes an old version the newest.

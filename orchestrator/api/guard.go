@@ -62,7 +62,8 @@ func (s *server) checkHost(next http.Handler) http.Handler {
 
 // guard asks every API request for the token, and refuses those that a page of another origin sent.
 func (s *server) guard(next http.Handler) http.Handler {
-	authorized := Bearer(s.Token)
+	bearer, password := Bearer(s.Token), basic(s.Token)
+	authorized := func(r *http.Request) bool { return bearer(r) || password(r) }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isAPI(r.URL.Path) {
 			next.ServeHTTP(w, r)

@@ -253,3 +253,11 @@ func (f *Fake) RemoveOrphan(ctx context.Context, in orchestrator.OrphanRequest) 
 	f.Actors = append(f.Actors, "remove orphan "+in.Actor)
 	return o, nil
 }
+
+// RemoteState has one output.
+func (f *Fake) RemoteState(_ context.Context, namespace, name, region string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	v, err := f.version(orchestrator.StateRef{Namespace: namespace, Name: name, Region: region})
+	return fmt.Appendf(nil, `{"version":4,"terraform_version":"1.11.0","serial":%d,"lineage":"fake","outputs":{"host":{"value":"127.0.7.1","type":"string"}},"resources":[]}`, v.Serial), err
+}
