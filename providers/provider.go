@@ -52,6 +52,12 @@ type ModuleCaller interface {
 	ModuleCall(in ModuleInput) (stacks.ModuleCall, error)
 }
 
+// LaunchMemory says how much memory one launch of terraform uses with this provider, plugins included, in MiB: so much of what the machine
+// has is set aside for it. A provider that does not say is a light one.
+type LaunchMemory interface {
+	LaunchMemory() int
+}
+
 // SecretNames lists the catalog's names of the secrets that a region needs to exist before it is planned. It is pure.
 type SecretNames interface {
 	SecretNames(in ModuleInput) []string

@@ -58,6 +58,8 @@ type Stack struct {
 	Secrets map[string]string `json:"secrets,omitempty"`
 	// DataBearing lists the resource types whose destruction or replacement loses data.
 	DataBearing []string `json:"dataBearing,omitempty"`
+	// Memory is how much one launch of terraform may use, with its plugins, in MiB; 0 is little. It is no part of the Digest.
+	Memory int `json:"memory,omitempty"`
 }
 
 // ModuleCall is what a provider wants in a region's stack: one of our modules, its inputs and its providers. Render turns it into files.

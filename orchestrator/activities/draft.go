@@ -53,5 +53,8 @@ func renderStack(provider providers.Provider, in providers.ModuleInput) (stacks.
 	if err != nil {
 		return stacks.Stack{}, fmt.Errorf("rendering %s: %w", in.Stack, err)
 	}
+	if heavy, err := providers.As[providers.LaunchMemory](provider); err == nil {
+		stack.Memory = heavy.LaunchMemory()
+	}
 	return stack, nil
 }

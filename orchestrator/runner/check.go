@@ -63,7 +63,7 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 	if err != nil {
 		return res, err
 	}
-	slot, err := w.takeSlot(ctx, step.Kind)
+	slot, err := w.takeTokens(ctx, step.Kind, step.Stack.Memory)
 	if err != nil {
 		return res, err
 	}

@@ -2,14 +2,12 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"syscall"
 	"time"
 
 	"meridian/persistence/journal"
@@ -33,49 +31,146 @@ func launches(setting string, cores int) (int, error) {
 	return n, nil
 }
 
-// takeSlot waits for the right to start a terraform. Slot 0 is for plans and checks alone, so that they are never starved by long
-// applies. The slot is held by the runner; whoever adopts a terraform needs none.
-func (w *worker) takeSlot(ctx context.Context, kind journal.StepKind) (*lock, error) {
-	n, err := launches(os.Getenv(EnvLaunches), runtime.NumCPU())
+// tokens are the slots that a launch of terraform holds. They are held by the runner; whoever adopts a terraform needs none.
+type tokens struct{ files []*os.File }
+
+// close gives the slots back.
+func (t *tokens) close() {
+	if t == nil {
+		return
+	}
+	for _, f := range t.files {
+		_ = f.Close()
+	}
+	t.files = nil
+}
+
+// takeTokens waits for the right to start a terraform that may use so much memory (MiB). A slot stands for an equal part of the memory that
+// terraform may have on this machine, so a heavy provider's launch holds several. Slot 0 is for plans and checks alone, and one of them
+// goes with it whatever it weighs: they are short, and never starved by long applies. Applies gather what they need one after another,
+// behind a door, so that a heavy one is not starved by light ones and no two wait for each other.
+func (w *worker) takeTokens(ctx context.Context, kind journal.StepKind, memory int) (*tokens, error) {
+	n, share, err := w.slots()
 	if err != nil {
 		return nil, err
 	}
-	first := 0
+	var t *tokens
 	if kind == journal.StepApply {
-		first = 1
+		t, err = w.gather(ctx, n, min(weight(memory, share), n-1))
+	} else {
+		t, err = w.takePlan(ctx, n, min(weight(memory, share), n-1))
 	}
-	var slots []*os.File // opened once: who waits tries often
-	taken := -1
-	defer func() {
-		for i, f := range slots {
-			if i != taken {
-				_ = f.Close()
-			}
-		}
-	}()
-	for i := n - 1; i >= first; i-- {
-		f, err := openLock(filepath.Join(w.site.Root, "locks", "launch."+strconv.Itoa(i)))
-		if err != nil {
-			return nil, err
-		}
-		slots = append(slots, f)
+	if err != nil {
+		return nil, err
 	}
+	if err := w.waitForMemory(ctx, n, t, memory); err != nil {
+		t.close()
+		return nil, err
+	}
+	return t, nil
+}
+
+// slots is how many slots the site has, and for how much memory (MiB) each of them stands.
+func (w *worker) slots() (n, share int, err error) {
+	if n, err = launches(os.Getenv(EnvLaunches), runtime.NumCPU()); err != nil {
+		return 0, 0, err
+	}
+	budget, err := launchMemory(os.Getenv(EnvLaunchMemory), readMemory())
+	if err != nil {
+		return 0, 0, err
+	}
+	if os.Getenv(EnvLaunches) == "" {
+		n = max(2, min(n, budget/lightestLaunch))
+	}
+	return n, max(1, budget/n), nil
+}
+
+// weight is how many slots a launch holds.
+func weight(memory, share int) int { return max(1, (memory+share-1)/share) }
+
+// gather takes slots of applies, one after another as they become free, while it holds the door.
+func (w *worker) gather(ctx context.Context, n, need int) (*tokens, error) {
+	door, err := waitLock(ctx, filepath.Join(w.site.Root, "locks", "launch.door"), slotPoll)
+	if err != nil {
+		return nil, err
+	}
+	if door == nil {
+		return nil, ctx.Err()
+	}
+	defer door.close()
+	t := &tokens{}
 	for waited := false; ; waited = true {
-		for i, f := range slots {
-			err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-			if err == nil {
-				taken = i
-				return &lock{f}, nil
-			}
-			if !errors.Is(err, syscall.EWOULDBLOCK) {
-				return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
-			}
+		if err := w.take(t, 1, n, need); err != nil || len(t.files) == need {
+			return t, err
 		}
 		if !waited {
-			w.log.Info("wait for a launch slot", "slots", len(slots))
+			w.log.Info("wait for launch slots", "have", len(t.files), "need", need, "slots", n-1)
+		}
+		if !pause(ctx, slotPoll+rand.N(slotPoll)) {
+			t.close()
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// takePlan takes all the slots that a plan needs at once, or slot 0 alone.
+func (w *worker) takePlan(ctx context.Context, n, need int) (*tokens, error) {
+	for waited := false; ; waited = true {
+		t := &tokens{}
+		if err := w.take(t, 1, n, need); err != nil || len(t.files) == need {
+			return t, err
+		}
+		t.close()
+		if err := w.take(t, 0, 1, 1); err != nil || len(t.files) == 1 {
+			return t, err
+		}
+		if !waited {
+			w.log.Info("wait for a launch slot", "slots", n)
 		}
 		if !pause(ctx, slotPoll+rand.N(slotPoll)) {
 			return nil, ctx.Err()
+		}
+	}
+}
+
+// take adds free slots of a range, the last ones first, until there are as many as needed.
+func (w *worker) take(t *tokens, first, end, need int) error {
+	for i := end - 1; i >= first && len(t.files) < need; i-- {
+		l, err := tryLock(w.slotPath(i))
+		if err != nil {
+			t.close()
+			return err
+		}
+		if l != nil {
+			t.files = append(t.files, l.f)
+		}
+	}
+	return nil
+}
+
+func (w *worker) slotPath(i int) string {
+	return filepath.Join(w.site.Root, "locks", "launch."+strconv.Itoa(i))
+}
+
+// waitForMemory waits until the machine, and the control group that this process is in, have as much memory left as the launch may use. A
+// launch that is alone on the site goes on in any case: nothing that is waited for would give memory back.
+func (w *worker) waitForMemory(ctx context.Context, n int, mine *tokens, need int) error {
+	for waited := false; ; waited = true {
+		if readMemory().Available >= need {
+			return nil
+		}
+		all := &tokens{}
+		err := w.take(all, 0, n, n)
+		alone := len(all.files)+len(mine.files) == n
+		all.close()
+		if err != nil || alone {
+			return err
+		}
+		if !waited {
+			w.log.Warn("wait for memory", "need_mib", need, "available_mib", readMemory().Available)
+		}
+		if !pause(ctx, time.Second) {
+			return ctx.Err()
 		}
 	}
 }

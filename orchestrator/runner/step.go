@@ -103,7 +103,7 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	if err != nil {
 		return err
 	}
-	slot, err := w.takeSlot(ctx, step.Kind)
+	slot, err := w.takeTokens(ctx, step.Kind, step.Stack.Memory)
 	if err != nil {
 		return err
 	}

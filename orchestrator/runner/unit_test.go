@@ -1,18 +1,13 @@
 package runner
 
 import (
-	"context"
-	"errors"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"meridian/persistence/journal"
 	"meridian/stacks"
-	"meridian/stacks/terraform"
 )
 
 func TestParseStat(t *testing.T) {
@@ -159,36 +154,6 @@ func TestLaunches(t *testing.T) {
 		if got != c.want || (err != nil) != (c.want == 0) {
 			t.Errorf("%s: %d, %v", name, got, err)
 		}
-	}
-}
-
-func TestSlots(t *testing.T) {
-	t.Setenv(EnvLaunches, "3")
-	w := &worker{site: terraform.Site{Root: t.TempDir()}, log: slog.New(slog.DiscardHandler)}
-	take := func(kind journal.StepKind) *lock {
-		t.Helper()
-		ctx, stop := context.WithTimeout(context.Background(), 100*time.Millisecond)
-		defer stop()
-		l, err := w.takeSlot(ctx, kind)
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			t.Fatal(err)
-		}
-		return l
-	}
-	one, two := take(journal.StepApply), take(journal.StepApply)
-	if one == nil || two == nil {
-		t.Fatal("two applies have no slot")
-	}
-	if take(journal.StepApply) != nil {
-		t.Error("a third apply took the plans' slot")
-	}
-	plan := take(journal.StepPlan)
-	if plan == nil || take(journal.StepCheck) != nil {
-		t.Error("one plan, and no more, has a slot")
-	}
-	one.close()
-	if take(journal.StepApply) == nil {
-		t.Error("a free slot was not taken")
 	}
 }
 

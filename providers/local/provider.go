@@ -50,6 +50,7 @@ var (
 	_ providers.SecretNames    = (*Provider)(nil)
 	_ providers.EndpointReader = (*Provider)(nil)
 	_ providers.ControlPlane   = (*Provider)(nil)
+	_ providers.LaunchMemory   = (*Provider)(nil)
 	_ providers.Locator        = (*Provider)(nil)
 )
 
@@ -79,6 +80,9 @@ func (p *Provider) EngineVersions(ctx context.Context, engine string) ([]string,
 	}
 	return versions, nil
 }
+
+// LaunchMemory is what terraform (70 MiB) and our plugin (25 MiB) were seen to use, and some room.
+func (p *Provider) LaunchMemory() int { return 128 }
 
 // ControlPlane says what the process table and the server's own files say. It asks no query.
 func (p *Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {
