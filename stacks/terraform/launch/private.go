@@ -99,7 +99,7 @@ func look(paths ...string) ([]identity, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		out = append(out, identity{
-			Path: path, Device: s.Dev, Inode: s.Ino, Size: s.Size, Changed: [2]int64{int64(s.Ctim.Sec), int64(s.Ctim.Nsec)},
+			Path: path, Device: s.Dev, Inode: s.Ino, Size: s.Size, Changed: [2]int64{s.Ctim.Sec, s.Ctim.Nsec},
 		})
 	}
 	return out, nil
