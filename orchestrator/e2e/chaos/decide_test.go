@@ -116,3 +116,14 @@ func TestClassify(t *testing.T) {
 		}
 	}
 }
+
+func TestCreates(t *testing.T) {
+	t.Parallel()
+	open := lines("1 create begin /s/default.c2.two.ankara", "2 create begin /s/default.c1.one.ankara.beside.01", "2 create begin /s/default.c1.one.ankara.beside.02")
+	if got := creates(open, false); !slices.Equal(got, []string{"one/ankara", "two/ankara"}) {
+		t.Errorf("stacks with a create in flight: %v", got)
+	}
+	if got := creates(open, true); !slices.Equal(got, []string{"one/ankara"}) {
+		t.Errorf("stacks that make directories: %v", got)
+	}
+}

@@ -201,7 +201,7 @@ func (s *suite) keep(ctx context.Context, fail context.CancelCauseFunc, role Rol
 			short = 0
 		}
 		if short > quickEnds {
-			fail(fmt.Errorf("%s does not come up, see %s: %v", role, logFile, err))
+			fail(errors.Join(fmt.Errorf("%s does not come up, see %s", role, logFile), err))
 			return
 		}
 		if !pause(ctx, restart) {
