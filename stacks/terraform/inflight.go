@@ -46,7 +46,7 @@ func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
 		r, known := have[address]
 		object := InFlight{Address: address, Type: w.typ, Action: w.action, InState: known}
 		switch {
-		case w.action == stacks.ActionCreate && known && !r.Tainted:
+		case w.action == stacks.ActionCreate && known && (!r.Tainted || w.done):
 			continue
 		case w.action == stacks.ActionCreate && known:
 			object.Tainted = !w.provisioned
@@ -69,6 +69,7 @@ type work struct {
 	typ         string
 	action      stacks.Action
 	provisioned bool
+	done        bool
 }
 
 // follow moves what is open by the events of one attempt.
@@ -92,6 +93,11 @@ func (a ApplyAttempt) follow(open map[string]work) {
 				open[e.Address] = w
 			}
 		case EventApplyComplete:
+			if w, ok := open[e.Address]; ok && w.action == stacks.ActionCreate {
+				w.done = true // and yet the state may not have it: terraform says so before it writes it
+				open[e.Address] = w
+				continue
+			}
 			delete(open, e.Address)
 		case EventApplyErrored:
 			stopped := !a.StoppedAt.IsZero() && !e.Time.Before(a.StoppedAt)
@@ -129,7 +135,8 @@ func BalanceOf(planned []stacks.Change, a ApplyAttempt) Balance {
 	}
 	var b Balance
 	for _, c := range planned {
-		_, unfinished := open[c.Address]
+		w, unfinished := open[c.Address]
+		unfinished = unfinished && !w.done
 		switch {
 		case c.Type == "" || c.Action == stacks.ActionNoop || c.Action == stacks.ActionRead: // an output, or nothing to do
 		case unfinished:

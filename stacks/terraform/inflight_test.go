@@ -58,7 +58,9 @@ func TestFindInFlight(t *testing.T) {
 	}{
 		"nothing happened":                  {nil, nil, nil},
 		"a create that was cut":             {one(start), nil, made},
-		"a create that ended":               {one(start, complete), nil, nil},
+		"a create that ended":               {one(start, complete), []StateResource{whole(a)}, nil},
+		"a create that no state has":        {one(start, complete), nil, made},
+		"a create that ended tainted":       {one(start, complete), []StateResource{tainted(a)}, nil},
 		"a create that failed by itself":    {one(start, errored), []StateResource{tainted(a)}, nil},
 		"a create that the state has whole": {one(start), []StateResource{whole(a)}, nil},
 		"a create that is tainted":          {one(start), []StateResource{tainted(a)}, untaintable},
@@ -75,7 +77,7 @@ func TestFindInFlight(t *testing.T) {
 		"a delete that is done":            {one(remove), nil, nil},
 		"the second half of a replacement": {one(remove, hook(EventApplyComplete, a, stacks.ActionDelete, 2), start), nil, made},
 		"a deposed object is none":         {one(start), []StateResource{{Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, made},
-		"a later attempt ended it":         {append(one(start), one(start, complete)...), nil, nil},
+		"a later attempt ended it":         {append(one(start), one(start, complete)...), []StateResource{whole(a)}, nil},
 		"a later attempt cut it again":     {append(one(start, complete), one(update)...), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
 		"a read":                           {one(hook(EventApplyStart, "data.db.a", stacks.ActionRead, 1)), nil, nil},
 	}
