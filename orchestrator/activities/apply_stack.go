@@ -80,7 +80,7 @@ func (a *Activities) applyEnded(ctx context.Context, w work, step string, res jo
 		if err != nil {
 			return RegionResult{}, err
 		}
-		return RegionResult{}, set(stacks.RegionCancelled, failure(res)+balance)
+		return RegionResult{}, set(stacks.RegionCancelled, "terraform was told to stop"+balance)
 	case journal.OutcomeInterrupted:
 		return RegionResult{}, set(stacks.RegionPending, failure(res))
 	}

@@ -52,7 +52,6 @@ func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal
 	}
 	if stopped := r.stopped(); stopped != nil {
 		res.StoppedAt = stopped.At
-		explainHang(&res, stopped)
 	}
 	if st := r.newestState(); st != nil {
 		res.Serial = st.Serial
@@ -64,6 +63,7 @@ func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal
 	if res.Outcome == journal.OutcomeFailed && (told || terraform.PluginDied(res.Diagnostics)) {
 		res.Outcome = journal.OutcomeInterrupted
 	}
+	explainHang(&res, r.stopped())
 	var artifact *journal.Artifact
 	if res.Outcome == journal.OutcomeChanges {
 		var err error
