@@ -15,12 +15,13 @@ import (
 	"meridian/persistence/journal"
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
-	"meridian/persistence/temporal"
 )
 
 // RestoreOptions say which backup is put back where. The caller holds the data directory: no server runs on it.
 type RestoreOptions struct {
 	From, Data string
+	// TemporalFile is the name of Temporal's own file in the data directory.
+	TemporalFile string
 	// KeyringEnv is the variable that holds the ring where the file does not.
 	KeyringEnv string
 	At         time.Time
@@ -41,6 +42,9 @@ const stagingName = "restoring"
 // Restore puts a backup in place of the store of a data directory: checked, with its open runs ended, its epoch raised above that of both,
 // and read-only until fsck agrees. What was there before, Temporal's file and spools included, is moved aside, not removed.
 func Restore(ctx context.Context, o RestoreOptions) (out Restored, err error) {
+	if o.TemporalFile == "" {
+		return out, errors.New("restore: the name of Temporal's file is missing")
+	}
 	if out.Manifest, err = ReadManifest(o.From); err != nil {
 		return out, err
 	}
@@ -74,7 +78,7 @@ func Restore(ctx context.Context, o RestoreOptions) (out Restored, err error) {
 		return out, err
 	}
 	out.Aside = filepath.Join(o.Data, "before-restore-"+o.At.UTC().Format("20060102T150405Z"))
-	return out, swapStore(o.Data, staging, out.Aside)
+	return out, swapStore(o.Data, staging, out.Aside, o.TemporalFile)
 }
 
 // MarkRestored makes a store that other tools put back (pg_restore) what Restore makes of one: its open runs ended, its epoch raised, read-only.
@@ -126,7 +130,7 @@ func markRestored(ctx context.Context, staging string, keys *keyring.Keyring, wh
 
 // swapStore moves what was there aside and puts the staged store in its place. The old store stays where it is until the new one takes its
 // place by one rename; its log, which must never meet the new one, goes first and is empty by then.
-func swapStore(data, staging, aside string) error {
+func swapStore(data, staging, aside, temporalFile string) error {
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return fmt.Errorf("move the old store aside: %w", err)
 	}
@@ -136,7 +140,7 @@ func swapStore(data, staging, aside string) error {
 	}
 	for _, name := range []string{
 		store.FileName + "-wal", store.FileName + "-shm",
-		temporal.FileName, temporal.FileName + "-wal", temporal.FileName + "-shm", "spool", "work", "check",
+		temporalFile, temporalFile + "-wal", temporalFile + "-shm", "spool", "work", "check",
 	} {
 		if err := os.Rename(filepath.Join(data, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("move %s aside: %w", name, err)

@@ -47,9 +47,9 @@ func TestRestore(t *testing.T) {
 	data, backup := keptStore(t)
 	fatal(t, os.MkdirAll(filepath.Join(data, "spool", "default", "orders-x", "ankara"), 0o700))
 	at := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)
-	out, err := Restore(t.Context(), RestoreOptions{From: backup, Data: data, At: at})
+	out, err := Restore(t.Context(), RestoreOptions{From: backup, Data: data, TemporalFile: "temporal.db", At: at})
 	fatal(t, err)
-	again, err := Restore(t.Context(), RestoreOptions{From: backup, Data: data, At: at.Add(time.Second)})
+	again, err := Restore(t.Context(), RestoreOptions{From: backup, Data: data, TemporalFile: "temporal.db", At: at.Add(time.Second)})
 	fatal(t, err)
 	if out.Epoch != 2 || again.Epoch != 3 { // above that of the store whose place it takes, not only its own
 		t.Errorf("epochs %d and %d", out.Epoch, again.Epoch)
@@ -113,7 +113,7 @@ func TestRestoreRefusesAndTouchesNothing(t *testing.T) {
 			c.prepare(t, data, backup)
 			before, err := os.ReadFile(filepath.Join(data, store.FileName))
 			fatal(t, err)
-			_, err = Restore(t.Context(), RestoreOptions{From: backup, Data: data, At: time.Now()})
+			_, err = Restore(t.Context(), RestoreOptions{From: backup, Data: data, TemporalFile: "temporal.db", At: time.Now()})
 			if err == nil || !strings.Contains(err.Error(), c.says) {
 				var p *Problem
 				if !errors.As(err, &p) || !strings.Contains(p.Error(), c.says) {
@@ -135,7 +135,7 @@ func TestRestoreRefusesAndTouchesNothing(t *testing.T) {
 func TestRestoreOverADamagedStore(t *testing.T) {
 	data, backup := keptStore(t)
 	fatal(t, os.WriteFile(filepath.Join(data, store.FileName), []byte("this is no database, and never was one"), 0o600))
-	_, err := Restore(context.Background(), RestoreOptions{From: backup, Data: data, At: time.Now()})
+	_, err := Restore(context.Background(), RestoreOptions{From: backup, Data: data, TemporalFile: "temporal.db", At: time.Now()})
 	fatal(t, err)
 	st, err := store.Open(t.Context(), data)
 	fatal(t, err)

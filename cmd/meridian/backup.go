@@ -16,6 +16,7 @@ import (
 	"meridian/persistence/journal"
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
+	"meridian/persistence/temporal"
 	"meridian/stacks/terraform"
 )
 
@@ -39,7 +40,7 @@ A store in PostgreSQL is copied with pg_dump instead.`,
 			if err != nil {
 				return err
 			}
-			defer st.Close()
+			defer func() { _ = st.Close() }()
 			o := orchestrator.BackupOptions{Catalog: catalog.New(st, keys), Journal: journal.New(st, keys), Dir: args[0], Version: version()}
 			if withKeys {
 				o.Keyring = filepath.Join(dir, keyring.FileName)
@@ -118,7 +119,9 @@ have moved on since. What was there is kept beside it.
 			if setting != "" || os.Getenv(store.Env) != "" {
 				return usage("a store in PostgreSQL is put back with pg_restore, then marked with --in-place")
 			}
-			v, err := orchestrator.Restore(c.Context(), orchestrator.RestoreOptions{From: args[0], Data: dir, KeyringEnv: terraform.EnvKeyring, At: time.Now()})
+			v, err := orchestrator.Restore(c.Context(), orchestrator.RestoreOptions{
+				From: args[0], Data: dir, TemporalFile: temporal.FileName, KeyringEnv: terraform.EnvKeyring, At: time.Now(),
+			})
 			if err != nil {
 				return err
 			}
@@ -139,7 +142,7 @@ func (a *app) restoreInPlace(ctx context.Context, dir, setting string) error {
 	if err != nil {
 		return err
 	}
-	defer st.Close()
+	defer func() { _ = st.Close() }()
 	cat := catalog.New(st, keys)
 	if _, err := cat.Installation(ctx); err != nil {
 		return fmt.Errorf("the keyring does not open this store: %w", err)

@@ -78,21 +78,12 @@ func (j *Journal) LooseRows(ctx context.Context) (out []string, err error) {
 			{"the newest state of %s is not the one that its head names", `SELECT h.stack FROM heads h WHERE h.serial <> coalesce((SELECT s.serial FROM states s WHERE s.stack = h.stack
 				ORDER BY s.epoch DESC, s.fence DESC, s.serial DESC LIMIT 1), -1) ORDER BY 1`},
 		} {
-			rows, err := tx.QueryContext(ctx, q.query)
+			keys, err := firstColumn(ctx, tx, q.query)
 			if err != nil {
 				return err
 			}
-			for rows.Next() {
-				var key string
-				if err := rows.Scan(&key); err != nil {
-					_ = rows.Close()
-					return err
-				}
+			for _, key := range keys {
 				out = append(out, fmt.Sprintf(q.text, key))
-			}
-			_ = rows.Close()
-			if err := rows.Err(); err != nil {
-				return err
 			}
 		}
 		return nil
@@ -101,4 +92,21 @@ func (j *Journal) LooseRows(ctx context.Context) (out []string, err error) {
 		return nil, fmt.Errorf("loose rows: %w", err)
 	}
 	return out, nil
+}
+
+// firstColumn lists what a query of one column finds.
+func firstColumn(ctx context.Context, tx *store.Tx, query string) (out []string, err error) {
+	rows, err := tx.QueryContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var key string
+		if err := rows.Scan(&key); err != nil {
+			return nil, err
+		}
+		out = append(out, key)
+	}
+	return out, rows.Err()
 }
