@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"path/filepath"
 	"reflect"
 	"slices"
 	"testing"
@@ -105,9 +106,9 @@ func TestClassify(t *testing.T) {
 		"another verb":      {[]string{"/bin/meridian", "apply"}, "/", "", ""},
 		"runner":            {[]string{"/bin/meridian-runner", "step", "--data", data, "--step", "inc-3/ankara/apply.1"}, "/", RoleRunner, "inc/ankara"},
 		"a copy of it":      {[]string{data + "/bin/meridian-runner-0f3a", "step", "--step", "inc-3/ankara/plan.2"}, "/", RoleRunner, "inc/ankara"},
-		"shim":              {[]string{"meridian-runner", "shim", "--spool", data}, data + "/work/default/my-db-inc/ankara", RoleShim, "inc/ankara"},
-		"terraform":         {[]string{"/usr/bin/terraform", "apply", "-json"}, data + "/work/default/c1-inc/ankara", RoleTerraform, "inc/ankara"},
-		"plugin":            {[]string{".terraform/terraform-provider-localdb_v0.1.0"}, data + "/work/default/c1-inc/ankara", RolePlugin, "inc/ankara"},
+		"shim":              {[]string{"meridian-runner", "shim", "--spool", data}, filepath.Join(data, "work", "default", "my-db-inc", "ankara"), RoleShim, "inc/ankara"},
+		"terraform":         {[]string{"/bin/terraform", "apply", "-json"}, filepath.Join(data, "work", "default", "c1-inc", "ankara"), RoleTerraform, "inc/ankara"},
+		"plugin":            {[]string{".terraform/terraform-provider-localdb_v0.1.0"}, filepath.Join(data, "work", "default", "c1-inc", "ankara"), RolePlugin, "inc/ankara"},
 		"plugin of a check": {[]string{".terraform/terraform-provider-localdb_v0.1.0"}, data + "/check/x/y", RolePlugin, ""},
 		"postgres":          {[]string{"/usr/lib/postgres", "-D", data + "/servers/default.c1.inc.ankara/data"}, "/", "", ""},
 	} {
