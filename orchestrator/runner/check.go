@@ -22,7 +22,7 @@ func (w *worker) runCheck(ctx context.Context, step journal.Step, o stepOptions)
 		return err
 	}
 	scratch := w.site.CheckDir(step.ID)
-	checking, err := tryLock(scratch + ".lock")
+	checking, err := tryLock(scratch + scratchLockEnd)
 	if err != nil {
 		return err
 	}
@@ -46,9 +46,12 @@ func (w *worker) runCheck(ctx context.Context, step journal.Step, o stepOptions)
 	return w.journal.FinishCheck(ctx, res)
 }
 
+// scratchLockEnd ends the name of the lock beside a scratch copy, which whoever works in it holds.
+const scratchLockEnd = ".lock"
+
 // cleanCheck removes the scratch copy, its lock's file last.
 func (w *worker) cleanCheck(scratch string) {
-	for _, path := range []string{scratch, scratch + ".lock"} {
+	for _, path := range []string{scratch, scratch + scratchLockEnd} {
 		if err := os.RemoveAll(path); err != nil {
 			w.log.Warn("clean a check", "error", err)
 		}

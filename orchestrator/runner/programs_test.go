@@ -103,3 +103,45 @@ func TestPruneRunners(t *testing.T) {
 		t.Errorf("left: %v, want nothing", got)
 	}
 }
+
+// TestSweepScratch removes the scratch copy of a runner that was killed, and leaves alone the one that somebody works in.
+func TestSweepScratch(t *testing.T) {
+	w := &worker{site: terraform.Site{Root: t.TempDir()}, log: slog.New(slog.DiscardHandler)}
+	if _, err := w.sweep(t.Context()); err != nil {
+		t.Errorf("a site without copies: %v", err)
+	}
+	copies := map[string]string{"verb": w.site.CheckDir("state-1"), "check": w.site.CheckDir("r1/ankara/check.1"), "used": w.site.CheckDir("r2/ankara/check.1")}
+	for name, dir := range copies {
+		if err := os.MkdirAll(filepath.Join(dir, "attempt"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		// A file of terraform's own by the name of a lock is none of ours.
+		for _, file := range []string{terraform.StateFileName, "attempt.lock"} {
+			if err := os.WriteFile(filepath.Join(dir, file), []byte("{}"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := tryLock(dir + scratchLockEnd)
+		if err != nil || l == nil {
+			t.Fatalf("lock of %s: %v, %v", name, l, err)
+		}
+		if name == "used" {
+			defer l.close()
+			continue
+		}
+		l.close()
+	}
+	if _, err := w.sweep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for name, dir := range copies {
+		for _, path := range []string{dir, dir + scratchLockEnd} {
+			if _, err := os.Lstat(path); (err == nil) != (name == "used") {
+				t.Errorf("%s of %s: %v", path, name, err)
+			}
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(copies["used"], "attempt.lock")); err != nil {
+		t.Errorf("a file in a copy that is used: %v", err)
+	}
+}

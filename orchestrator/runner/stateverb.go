@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -49,6 +50,11 @@ func (w *worker) state(ctx context.Context, id string, in io.Reader) (terraform.
 		return a, err
 	}
 	scratch := w.site.CheckDir("state-" + uuid.NewString())
+	working, err := tryLock(scratch + scratchLockEnd) // so that no sweep removes it, and one does once this runner was killed
+	if err != nil || working == nil {
+		return a, cmp.Or(err, errBusy)
+	}
+	defer working.close()
 	defer w.cleanCheck(scratch)
 	if err := stage(scratch, p); err != nil {
 		return a, err

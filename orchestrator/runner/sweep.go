@@ -3,6 +3,11 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 )
 
 // SweepAnswer is what `meridian-runner sweep` prints.
@@ -36,7 +41,39 @@ func (w *worker) sweep(ctx context.Context) (SweepAnswer, error) {
 			answer.Pending = append(answer.Pending, att.Stack.String())
 		}
 	}
-	return answer, w.pruneRunners()
+	return answer, errors.Join(w.sweepScratch(), w.pruneRunners())
+}
+
+// sweepScratch removes the scratch copies that nobody works in: their runners were killed, and they hold a state in clear.
+func (w *worker) sweepScratch() error {
+	root := w.site.CheckDir("")
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // somebody was done with it
+		}
+		if err != nil {
+			return err
+		}
+		scratch, isLock := strings.CutSuffix(path, scratchLockEnd)
+		if _, beside := os.Lstat(path + scratchLockEnd); d.IsDir() && beside == nil {
+			return fs.SkipDir // a copy: what is in it is terraform's
+		}
+		if d.IsDir() || !isLock {
+			return nil
+		}
+		l, err := tryLock(path)
+		if l == nil || err != nil {
+			return err
+		}
+		defer l.close()
+		w.log.Info("remove a scratch copy whose runner was killed", "path", scratch)
+		w.cleanCheck(scratch)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("scratch copies: %w", err)
+	}
+	return nil
 }
 
 // sweepOne cleans one spool if nothing of its attempt lives and nothing in it is left to ship.
