@@ -111,6 +111,15 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, path string) {
 		if !d.bad[path] {
 			v.Set(p)
 		}
+	case v.Type() == reflect.TypeFor[Settings]():
+		if n.Kind != yaml.MappingNode {
+			d.report(use, path, Diagnostic{Rule: "spec.type", Summary: fmt.Sprintf("%s is a map; this is %s", path, kindOf(n))})
+			return
+		}
+		d.count--
+		if m, ok := d.decodeFree(n, path).(map[string]any); ok && len(m) > 0 {
+			v.Set(reflect.ValueOf(Settings(m)))
+		}
 	case v.Kind() == reflect.Struct:
 		d.decodeStruct(n, use, v, path)
 	case v.Kind() == reflect.Map:

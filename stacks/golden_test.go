@@ -62,7 +62,25 @@ func (capabilities) ValidateRegion(_ context.Context, db stacks.Database, r stac
 		return []stacks.Diagnostic{{Severity: stacks.SeverityError, Rule: "parameter.unknown", Field: "spec.engine.parameters.max_conections",
 			Summary: `postgres has no parameter "max_conections"`, Next: `did you mean "max_connections"?`}}
 	}
+	if r.Provider == "other" {
+		return stacks.DecodeSettings(r.Settings, fmt.Sprintf("spec.regions[%d].settings", slices.IndexFunc(db.Spec.Regions, func(o stacks.Region) bool { return o.Name == r.Name })), &otherSettings{})
+	}
 	return nil
+}
+
+// otherSettings are those of provider other: one field of each kind.
+type otherSettings struct {
+	Size    string `yaml:"size" required:"true"`
+	Storage struct {
+		GiB       int64   `yaml:"gib"`
+		Iops      float64 `yaml:"iops"`
+		Encrypted *bool   `yaml:"encrypted"`
+		Key       *string `yaml:"key"`
+	} `yaml:"storage"`
+	Networks []any             `yaml:"networks"`
+	Tags     map[string]string `yaml:"tags"`
+	Every    stacks.Duration   `yaml:"every"`
+	Zones    []string          `yaml:"zones"`
 }
 
 // report is what a person reads of the diagnostics, with the rules before.

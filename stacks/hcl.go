@@ -3,6 +3,7 @@ package stacks
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"unicode/utf8"
 
@@ -14,6 +15,9 @@ import (
 
 // keywords mean something else than their name where an object's key is expected.
 var keywords = []string{"for", "null", "true", "false"}
+
+// plainKey is an object's key that needs no quotes. HCL allows more, and among it a byte order mark, which its own formatter then splits off.
+var plainKey = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*$`)
 
 // valueTokens writes a value as an HCL literal: a string, bool, number, list or map of these, or nil.
 func valueTokens(v any) (hclwrite.Tokens, error) {
@@ -71,7 +75,7 @@ func objectTokens[T any](m map[string]T) (hclwrite.Tokens, error) {
 		if err != nil {
 			return nil, err
 		}
-		if hclsyntax.ValidIdentifier(key) && !slices.Contains(keywords, key) {
+		if plainKey.MatchString(key) && !slices.Contains(keywords, key) {
 			name = hclwrite.TokensForIdentifier(key)
 		}
 		attrs = append(attrs, hclwrite.ObjectAttrTokens{Name: name, Value: value})

@@ -44,7 +44,7 @@ func localCall() stacks.ModuleCall {
 func cloudCall() stacks.ModuleCall {
 	c := localCall()
 	c.Inputs["name"] = `orders "${file("/etc/passwd")}" %{ if true }x%{ endif }` + "\nnext"
-	c.Inputs["settings"] = map[string]string{"for": "x", "null": "y", "true": "z", "a-b": "$${}", "${var.admin_password}": "key"}
+	c.Inputs["settings"] = map[string]string{"for": "x", "null": "y", "true": "z", "\ufeffA": "a byte order mark", "a-b": "$${}", "${var.admin_password}": "key"}
 	c.Inputs["address"] = nil
 	c.Secrets["replication_password"] = "link/ankara-istanbul"
 	c.Providers = append(c.Providers, stacks.ProviderConfig{

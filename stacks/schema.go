@@ -47,6 +47,7 @@ var descriptions = map[string]string{
 	"Region.provider": "Who runs it, like local.",
 	"Region.location": "The provider's own word for the place, like eu-central-1. Default: the provider's name.",
 	"Region.role":     "What the region does.",
+	"Region.settings": "The provider's own settings of the region: docs/providers.md says which there are.",
 
 	"Replication.maxLag":    "The lag that a link may have, with its unit. Default: 30s.",
 	"Replication.links":     "The links between the regions.",

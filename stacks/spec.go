@@ -73,6 +73,8 @@ type Region struct {
 	Provider string `yaml:"provider" json:"provider"`
 	Location string `yaml:"location,omitempty" json:"location,omitempty"`
 	Role     Role   `yaml:"role" json:"role"`
+	// Settings are the provider's own: DecodeSettings reads them.
+	Settings Settings `yaml:"settings,omitempty" json:"settings,omitempty"`
 }
 
 // LinkMode says how a link replicates.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"meridian/providers"
+	"meridian/providers/aws"
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
 	"meridian/providers/local/server"
@@ -26,5 +27,5 @@ func newRegistry(data, installation string, plugins []terraform.Plugin) (*provid
 	places := local.New(local.Config{
 		PluginSource: p.Source, PluginVersion: p.Version, Root: root, Installation: installation, Directories: directories,
 	})
-	return providers.NewRegistry([]providers.Provider{places}, []providers.Engine{postgres.New(postgres.WithPgDump(server.PgDump))}), nil
+	return providers.NewRegistry([]providers.Provider{places, aws.New(aws.Config{Installation: installation})}, []providers.Engine{postgres.New(postgres.WithPgDump(server.PgDump))}), nil
 }
