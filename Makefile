@@ -18,8 +18,9 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## install what is missing: PostgreSQL (terraform is found, or installed at first use)
+setup: ## install what is missing: PostgreSQL, Cassandra with Java 17 (terraform is found, or installed at first use)
 	@.ci/postgres.sh
+	@.ci/cassandra.sh --if-possible
 
 .PHONY: build
 build: ## build meridian, meridian-runner and terraform-provider-localdb into bin/

@@ -11,7 +11,7 @@ import (
 	"strconv"
 
 	"meridian/providers"
-	"meridian/providers/local/server"
+	"meridian/providers/local/machine"
 	"meridian/stacks"
 )
 
@@ -27,7 +27,7 @@ const (
 // ServersRoot returns where servers of a Meridian with this data directory live: in it, or, where the servers' user may not pass
 // through it (root's servers run as another user), below /var/lib/meridian.
 func ServersRoot(dataDir string) (string, error) {
-	ok, err := server.CanReach(dataDir)
+	ok, err := machine.CanReach(dataDir)
 	if err != nil {
 		return "", err
 	}
@@ -53,7 +53,7 @@ func (p *Provider) Place(ctx context.Context, in providers.PlaceInput) (stacks.P
 			if taken[address] {
 				continue
 			}
-			busy, err := server.Occupied(ctx, address, port)
+			busy, err := machine.Occupied(ctx, address, port)
 			if err != nil {
 				return stacks.Placement{}, err
 			}

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 	"meridian/stacks"
 )
 
@@ -109,7 +110,7 @@ func candidateDirs(ctx context.Context) []string {
 	}
 	if p, err := exec.LookPath("pg_config"); err == nil {
 		cmd := exec.CommandContext(ctx, p, "--bindir")
-		cmd.Env = environment(filepath.Dir(p)) // a plugin's own holds a password
+		cmd.Env = machine.Environment(filepath.Dir(p)) // a plugin's own holds a password
 		if out, err := cmd.Output(); err == nil {
 			dirs = append(dirs, strings.TrimSpace(string(out)))
 		}
@@ -169,7 +170,7 @@ func versionOf(ctx context.Context, dir string) (string, error) {
 		return v.(string), nil
 	}
 	cmd := exec.CommandContext(ctx, path, "--version")
-	cmd.Env = environment(dir)
+	cmd.Env = machine.Environment(dir)
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("%s --version: %w", path, err)

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"meridian/providers/local/machine"
 )
 
 // Managed lists the parameters that a server's own life decides; nobody else may set them.
@@ -26,10 +28,10 @@ host  all         all 127.0.0.0/8 scram-sha-256
 host  replication all 127.0.0.0/8 scram-sha-256
 `
 
-func identText(a account) string {
+func identText(a machine.Account) string {
 	var b strings.Builder
 	b.WriteString("# Written by Meridian; changes are overwritten.\n")
-	for _, name := range slices.Compact([]string{"root", a.name}) {
+	for _, name := range slices.Compact([]string{"root", a.Name}) {
 		fmt.Fprintf(&b, "meridian %s %s\n", quoteIdent(name), AdminUser)
 	}
 	return b.String()
@@ -73,14 +75,14 @@ func (s Spec) clusterName() string {
 }
 
 // configure writes the server's configuration files; it reports whether any of them changed.
-func (s Spec) configure(a account) (bool, error) {
+func (s Spec) configure(a machine.Account) (bool, error) {
 	changed := false
 	for name, text := range map[string]string{confName: s.confText(), "pg_hba.conf": hbaText, "pg_ident.conf": identText(a)} {
 		path := filepath.Join(s.dataDir(), name)
 		if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, []byte(text)) {
 			continue
 		}
-		if err := a.replaceFile(path, []byte(text), true); err != nil {
+		if err := a.ReplaceFile(path, []byte(text), true); err != nil {
 			return false, err
 		}
 		changed = true

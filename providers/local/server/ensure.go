@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 )
 
 // Info is what a running server said.
@@ -41,7 +42,7 @@ func Ensure(ctx context.Context, s Spec, password Password) (Info, error) {
 		return Info{}, errors.Join(err, providers.ErrPermanent)
 	}
 	s.Home = filepath.Clean(s.Home)
-	a, err := runAs()
+	a, err := machine.RunAs()
 	if err != nil {
 		return Info{}, err
 	}
@@ -54,7 +55,7 @@ func Ensure(ctx context.Context, s Spec, password Password) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
-	if err := a.checkReach(b, filepath.Dir(s.Home)); err != nil {
+	if err := checkReach(a, b, filepath.Dir(s.Home)); err != nil {
 		return Info{}, err
 	}
 	if err := b.CheckSettings(ctx, s.Settings); err != nil { // before the server sees them: a restart with a wrong one leaves it down
@@ -69,7 +70,7 @@ func Ensure(ctx context.Context, s Spec, password Password) (Info, error) {
 		return Info{}, err
 	}
 	if !there {
-		if err := pause(ctx, delay()); err != nil {
+		if err := machine.Pause(ctx, delay()); err != nil {
 			return Info{}, err
 		}
 		if err := s.make(ctx, a, b, lock); err != nil {
@@ -100,14 +101,14 @@ func delay() time.Duration {
 }
 
 // claim takes the home and its lock and reads its marker; a new home gets one at once, so that whoever comes after a kill knows it as ours.
-func (s Spec) claim(ctx context.Context, a account) (*os.File, marker, error) {
+func (s Spec) claim(ctx context.Context, a machine.Account) (*os.File, marker, error) {
 	if _, err := readMarker(s.Home); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, marker{}, err // before its owner is changed
 	}
-	if err := takeHome(a, s.Home, filepath.Dir(s.Home)); err != nil {
+	if err := machine.TakeHome(a, s.Home, filepath.Dir(s.Home)); err != nil {
 		return nil, marker{}, err
 	}
-	lock, err := lockHome(ctx, s.Home)
+	lock, err := machine.LockHome(ctx, s.Home)
 	if err != nil {
 		return nil, marker{}, err
 	}
@@ -164,11 +165,11 @@ func (s Spec) WouldRun(ctx context.Context) (string, error) {
 }
 
 // make makes the cluster. What still runs of an earlier one of this very path, whose directory was removed under it, is ended first.
-func (s Spec) make(ctx context.Context, a account, b Binaries, lock *os.File) error {
+func (s Spec) make(ctx context.Context, a machine.Account, b Binaries, lock *os.File) error {
 	if err := killResidents(ctx, s.dataDir()); err != nil {
 		return err
 	}
-	if taken, err := Occupied(ctx, s.Address, s.Port); err != nil {
+	if taken, err := machine.Occupied(ctx, s.Address, s.Port); err != nil {
 		return err
 	} else if taken {
 		return s.taken()
@@ -180,7 +181,7 @@ func (s Spec) make(ctx context.Context, a account, b Binaries, lock *os.File) er
 }
 
 // bringUp writes the configuration and has the server run with it. was is what the running server was made from.
-func (s Spec) bringUp(ctx context.Context, a account, b Binaries, was Spec) error {
+func (s Spec) bringUp(ctx context.Context, a machine.Account, b Binaries, was Spec) error {
 	changed, err := s.configure(a)
 	if err != nil {
 		return err
@@ -214,14 +215,14 @@ func (s Spec) awaitReady(ctx context.Context) error {
 		case time.Now().After(deadline):
 			return fmt.Errorf("postgres in %s does not accept connections after %s", s.Home, recoverFor)
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := machine.Pause(ctx, pollEvery); err != nil {
 			return err
 		}
 	}
 }
 
 // settle makes the running server have the spec's settings, version and password.
-func (s Spec) settle(ctx context.Context, a account, b Binaries, password Password) (Info, error) {
+func (s Spec) settle(ctx context.Context, a machine.Account, b Binaries, password Password) (Info, error) {
 	conn, err := s.connect(ctx)
 	if err != nil {
 		return Info{}, err

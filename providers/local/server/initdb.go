@@ -8,14 +8,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"meridian/providers/local/machine"
 )
 
 // initdb makes the cluster of a new server beside its final place and moves it there when it is complete and durable: a data directory
 // with its final name is never half-made. The lock is inherited, so that an initdb that outlives us is waited for by whoever comes next.
-func (s Spec) initdb(ctx context.Context, a account, b Binaries, lock *os.File) error {
+func (s Spec) initdb(ctx context.Context, a machine.Account, b Binaries, lock *os.File) error {
 	making := s.dataDir() + ".new"
 	var first error
 	for _, locale := range []string{"C.UTF-8", "C"} { // not every machine has the former
@@ -23,7 +24,7 @@ func (s Spec) initdb(ctx context.Context, a account, b Binaries, lock *os.File) 
 			return err
 		}
 		// Every file is synced below, by one call: initdb would sync each by itself.
-		cmd := a.command(b.Dir, b.Path("initdb"), "--no-sync", "--no-instructions", "--pgdata="+making, "--username="+AdminUser,
+		cmd := a.Command(b.Dir, b.Path("initdb"), "--no-sync", "--no-instructions", "--pgdata="+making, "--username="+AdminUser,
 			"--encoding=UTF8", "--locale="+locale, "--data-checksums", "--auth-local=peer", "--auth-host=reject")
 		cmd.ExtraFiles = []*os.File{lock}
 		err := runBounded(ctx, cmd)
@@ -53,7 +54,7 @@ func (s Spec) initdb(ctx context.Context, a account, b Binaries, lock *os.File) 
 	if err := os.Rename(making, s.dataDir()); err != nil {
 		return err
 	}
-	return syncDir(s.Home)
+	return machine.SyncDir(s.Home)
 }
 
 // runBounded runs a short program; its last words are the error's.
@@ -68,7 +69,7 @@ func runBounded(ctx context.Context, cmd *exec.Cmd) error {
 	select {
 	case err := <-done:
 		if err != nil {
-			return fmt.Errorf("%w: %s", err, lastLines(out.String(), 4))
+			return fmt.Errorf("%w: %s", err, machine.LastLines(out.String(), 4))
 		}
 		return nil
 	case <-ctx.Done():
@@ -82,9 +83,4 @@ func ignoreExit(err error) error {
 		return nil
 	}
 	return err
-}
-
-func lastLines(text string, n int) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "; ")
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 )
 
 // Inspect asks a running server what it has of the wished spec. One that is just starting is waited for, a little.
@@ -121,7 +122,7 @@ func (s Spec) reload(ctx context.Context, conn *pgx.Conn) (restart bool, err err
 		if loaded.After(before) {
 			return restart, nil
 		}
-		if err := pause(ctx, pollEvery); err != nil {
+		if err := machine.Pause(ctx, pollEvery); err != nil {
 			return false, err
 		}
 	}

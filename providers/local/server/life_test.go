@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 )
 
 func TestEnsureIsIdempotent(t *testing.T) {
@@ -61,11 +62,11 @@ func TestEnsureAdopts(t *testing.T) {
 		},
 		"a cluster that never ran": func(t *testing.T, s Spec) {
 			mark(t, s)
-			a, err := runAs()
+			a, err := machine.RunAs()
 			must(t, err)
 			b, err := s.binaries(t.Context(), marker{})
 			must(t, err)
-			lock, err := lockHome(t.Context(), s.Home)
+			lock, err := machine.LockHome(t.Context(), s.Home)
 			must(t, err)
 			must(t, s.initdb(t.Context(), a, b, lock))
 			must(t, lock.Close())
@@ -100,9 +101,9 @@ func write(t *testing.T, dir, name, text string) {
 // mark makes a home of ours with nothing but its marker.
 func mark(t *testing.T, s Spec) {
 	t.Helper()
-	a, err := runAs()
+	a, err := machine.RunAs()
 	must(t, err)
-	must(t, takeHome(a, s.Home, filepath.Dir(s.Home)))
+	must(t, machine.TakeHome(a, s.Home, filepath.Dir(s.Home)))
 	must(t, marker{Spec: s}.write(a))
 }
 
@@ -215,7 +216,7 @@ func TestRemovedDirectoryIsMadeAnew(t *testing.T) {
 	if again.SystemIdentifier == first.SystemIdentifier {
 		t.Fatal("the data were gone and the cluster is the same")
 	}
-	if !zombie(first.PID) {
+	if !machine.Zombie(first.PID) {
 		t.Fatal("the old server lives on")
 	}
 	sql(t, s, "select 1")
@@ -227,7 +228,7 @@ func TestDestroyAfterTheDirectoryWentEndsTheProcesses(t *testing.T) {
 	first := mustEnsure(t, s)
 	must(t, os.RemoveAll(s.Home))
 	must(t, Destroy(t.Context(), s.Home, s.Owner))
-	if !zombie(first.PID) || len(residents(s.dataDir())) > 0 {
+	if !machine.Zombie(first.PID) || len(residents(s.dataDir())) > 0 {
 		t.Fatal("the old server lives on")
 	}
 }
@@ -334,7 +335,7 @@ func TestUnreachablePathSaysWhatToDo(t *testing.T) {
 	if !errors.Is(err, providers.ErrPermanent) || !strings.Contains(err.Error(), "chmod o+x "+closed) {
 		t.Fatal(err)
 	}
-	if ok, err := CanReach(s.Home); ok || err != nil {
+	if ok, err := machine.CanReach(s.Home); ok || err != nil {
 		t.Fatalf("CanReach: %v, %v", ok, err)
 	}
 }
@@ -358,9 +359,9 @@ func TestDamagedDataIsNeverReplaced(t *testing.T) {
 		t.Errorf("Ensure says %v; want a refusal", err)
 	}
 	must(t, os.WriteFile(version, text, 0o600))
-	a, err := runAs()
+	a, err := machine.RunAs()
 	must(t, err)
-	must(t, os.Chown(version, a.uid, a.gid))
+	must(t, os.Chown(version, a.UID, a.GID))
 	mustEnsure(t, s)
 	sql(t, s, "insert into kept values (2)")
 }

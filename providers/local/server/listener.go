@@ -2,50 +2,15 @@ package server
 
 import (
 	"context"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
-	"time"
+
+	"meridian/providers/local/machine"
 )
-
-func isLoopback(address string) bool {
-	a, err := netip.ParseAddr(address)
-	return err == nil && a.Is4() && a.IsLoopback()
-}
-
-// occupiedTries is how often an address is asked that is in use and where nobody listens: who held it was leaving just then.
-const occupiedTries = 3
-
-// Occupied reports whether something holds the address and port, on it alone or on all addresses: it tries to bind, as a server would, and to connect.
-func Occupied(ctx context.Context, address string, port int) (bool, error) {
-	hostPort := net.JoinHostPort(address, strconv.Itoa(port))
-	for range occupiedTries {
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", hostPort)
-		switch {
-		case err == nil:
-			return false, l.Close()
-		case ctx.Err() != nil:
-			return false, ctx.Err()
-		case answers(ctx, hostPort) || len(listeners(address, port)) > 0:
-			return true, nil
-		case !errors.Is(err, syscall.EADDRINUSE):
-			return false, fmt.Errorf("no server can listen on %s: %w", hostPort, err)
-		}
-	}
-	return true, nil // bound by something that does not listen
-}
 
 // Vacant makes sure that a new server could listen at the spec's address. What servers of ours hold there is not in its way yet: it may be
 // the one that is replaced, or what still runs of one whose directory was removed.
 func Vacant(ctx context.Context, s Spec) error {
-	taken, err := Occupied(ctx, s.Address, s.Port)
+	taken, err := machine.Occupied(ctx, s.Address, s.Port)
 	if err != nil || !taken || len(residents(s.dataDir())) > 0 {
 		return err
 	}
@@ -55,76 +20,17 @@ func Vacant(ctx context.Context, s Spec) error {
 	return s.taken()
 }
 
-func answers(ctx context.Context, hostPort string) bool {
-	d := net.Dialer{Timeout: time.Second}
-	c, err := d.DialContext(ctx, "tcp4", hostPort)
-	if err != nil {
-		return false
-	}
-	return c.Close() == nil
-}
-
 // whoListens names what listens there, for a person: "process 4711 (nginx)". Arguments are left out: they may hold secrets.
 func whoListens(address string, port int) string {
 	if m, pid, ok := serverAt(address, port); ok {
 		return fmt.Sprintf("process %d (postgres), the server of %s", pid, m.Owner)
 	}
-	pid := listenerPid(address, port)
+	pid := machine.ListenerPid(address, port)
 	if pid == 0 {
 		return "a process that this user may not see"
 	}
-	if p := programOf(pid); p != "" {
+	if p := machine.ProgramOf(pid); p != "" {
 		return fmt.Sprintf("process %d (%s)", pid, p)
 	}
 	return fmt.Sprintf("process %d", pid)
-}
-
-// listenerPid returns the process that listens there, 0 where it cannot be seen.
-func listenerPid(address string, port int) int {
-	inodes := listeners(address, port)
-	if len(inodes) == 0 {
-		return 0
-	}
-	lowest := 0
-	for _, pid := range processes() {
-		fds, err := os.ReadDir("/proc/" + strconv.Itoa(pid) + "/fd")
-		if err != nil {
-			continue
-		}
-		for _, fd := range fds {
-			link, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "fd", fd.Name()))
-			if err == nil && inodes[link] && (lowest == 0 || pid < lowest) {
-				lowest = pid // a server's children hold its socket too
-			}
-		}
-	}
-	return lowest
-}
-
-// listeners finds the sockets that listen on the address and port or on every address, named as /proc/PID/fd names them.
-func listeners(address string, port int) map[string]bool {
-	found := map[string]bool{}
-	want := map[string]bool{"00000000": true, strings.Repeat("0", 32): true}
-	if a, err := netip.ParseAddr(address); err == nil && a.Is4() {
-		b := a.As4()
-		want[strings.ToUpper(hex.EncodeToString([]byte{b[3], b[2], b[1], b[0]}))] = true // the kernel prints host order; amd64 and arm64 are little-endian
-	}
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		text, err := os.ReadFile(table)
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(text)) {
-			f := strings.Fields(line)
-			const listening = "0A"
-			if len(f) < 10 || f[3] != listening {
-				continue
-			}
-			addr, portHex, _ := strings.Cut(f[1], ":")
-			if p, err := strconv.ParseUint(portHex, 16, 16); err == nil && int(p) == port && want[addr] {
-				found["socket:["+f[9]+"]"] = true
-			}
-		}
-	}
-	return found
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 )
 
 // Sight is what a look at a server found without asking it anything.
@@ -50,7 +51,7 @@ func Look(ctx context.Context, home, owner string) (Sight, error) {
 		}
 		return s, nil
 	}
-	taken, err := Occupied(ctx, m.Address, m.Port)
+	taken, err := machine.Occupied(ctx, m.Address, m.Port)
 	if err != nil {
 		return Sight{}, err
 	}
@@ -103,8 +104,8 @@ func HomeAt(address string, port int) (string, error) {
 
 // serverAt finds the marker and the postmaster of the server of ours that listens there.
 func serverAt(address string, port int) (marker, int, bool) {
-	for _, pid := range processes() {
-		if programOf(pid) != "postgres" || zombie(pid) {
+	for _, pid := range machine.Processes() {
+		if machine.ProgramOf(pid) != "postgres" || machine.Zombie(pid) {
 			continue
 		}
 		data := homeOf(pid)

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 )
 
 // marker is the file that says whose a home is and what its server should be. It never holds a secret.
@@ -67,47 +68,13 @@ func (m marker) checkOwner(owner string) error {
 }
 
 // write replaces the marker at once or not at all.
-func (m marker) write(a account) error {
+func (m marker) write(a machine.Account) error {
 	m.Format = markerFormat
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return err
 	}
-	return a.replaceFile(filepath.Join(m.Home, markerName), append(text, '\n'), true)
-}
-
-// replaceFile writes a file of the server, 0600, by rename. It reports an error and leaves the old file where it cannot.
-func (a account) replaceFile(path string, content []byte, sync bool) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone after the rename
-	_, err = f.Write(content)
-	if err == nil {
-		err = a.own(f)
-	}
-	if err == nil && sync {
-		err = f.Sync()
-	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	if !sync {
-		return nil
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return a.ReplaceFile(filepath.Join(m.Home, markerName), append(text, '\n'), true)
 }
 
 // syncTree makes everything below dir durable with one call instead of one per file.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 )
 
 // Parameters lists the parameters that these programs know, sorted; those for developers of PostgreSQL are not among them.
@@ -63,8 +64,8 @@ var hintLine = regexp.MustCompile(`(?m)^.*?\bHINT:\s+(.*)$`)
 
 // postgres runs the server program for what it says. As root it only does so for questions like these.
 func (b Binaries) postgres(ctx context.Context, args ...string) (string, error) {
-	a := account{}
-	cmd := a.command(b.Dir, b.Path("postgres"), args...)
+	a := machine.Account{}
+	cmd := a.Command(b.Dir, b.Path("postgres"), args...)
 	var out, words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &words
 	if err := cmd.Start(); err != nil {
@@ -79,7 +80,7 @@ func (b Binaries) postgres(ctx context.Context, args ...string) (string, error) 
 		}
 		m := fatalLine.FindStringSubmatch(words.String())
 		if m == nil {
-			return "", fmt.Errorf("%s: %w: %s", cmd.Path, err, lastLines(words.String(), 3))
+			return "", fmt.Errorf("%s: %w: %s", cmd.Path, err, machine.LastLines(words.String(), 3))
 		}
 		if h := hintLine.FindStringSubmatch(words.String()); h != nil {
 			return "", fmt.Errorf("%s (%s): %w", m[1], h[1], providers.ErrPermanent)

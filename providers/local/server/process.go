@@ -1,13 +1,14 @@
 package server
 
 import (
-	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"meridian/providers/local/machine"
 )
 
 // pidFile is what a postmaster writes of itself into postmaster.pid.
@@ -50,7 +51,7 @@ func postmaster(data string) (pidFile, bool) {
 
 // livesIn reports whether the process is alive and its working directory is dir: PostgreSQL's processes all move into their data directory.
 func livesIn(pid int, dir string) bool {
-	if zombie(pid) {
+	if machine.Zombie(pid) {
 		return false
 	}
 	cwd, err := os.Stat("/proc/" + strconv.Itoa(pid) + "/cwd")
@@ -80,29 +81,11 @@ func argumentOf(pid int) string {
 	return ""
 }
 
-func zombie(pid int) bool {
-	state, ok := processState(pid)
-	return !ok || state == 'Z' || state == 'X'
-}
-
-// processState reads the letter that /proc/PID/stat has for the process; false when there is none.
-func processState(pid int) (byte, bool) {
-	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, false
-	}
-	i := bytes.LastIndexByte(stat, ')') // the name before it may hold anything
-	if i < 0 || i+2 >= len(stat) {
-		return 0, false
-	}
-	return stat[i+2], true
-}
-
 // residents lists the living processes whose working directory is data, also those that live in a directory of that path that was removed.
 func residents(data string) []int {
 	var pids []int
-	for _, pid := range processes() {
-		if programOf(pid) == "postgres" && homeOf(pid) == data && !zombie(pid) {
+	for _, pid := range machine.Processes() {
+		if machine.ProgramOf(pid) == "postgres" && homeOf(pid) == data && !machine.Zombie(pid) {
 			pids = append(pids, pid)
 		}
 	}
@@ -119,42 +102,4 @@ func homeOf(pid int) string {
 		return ""
 	}
 	return strings.TrimSuffix(link, " (deleted)")
-}
-
-func processes() []int {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return nil
-	}
-	pids := make([]int, 0, len(entries))
-	for _, e := range entries {
-		if pid, err := strconv.Atoi(e.Name()); err == nil {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// programOf returns the name of the program that a process runs, "" where we may not look.
-func programOf(pid int) string {
-	comm, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(comm))
-}
-
-// signalAll sends sig to each of these processes; one that is gone is none.
-func signalAll(pids []int, sig os.Signal) error {
-	var errs []error
-	for _, pid := range pids {
-		p, err := os.FindProcess(pid)
-		if err != nil {
-			continue // gone
-		}
-		if err := p.Signal(sig); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"meridian/providers/local/machine"
 )
 
 // AdminUser is the superuser of every server that we make. Its password is for TCP; the socket asks the kernel who is there.
@@ -87,7 +89,7 @@ func (s Spec) Check() error {
 		return fmt.Errorf("data directory %s: a server needs an owner", s.Home)
 	case s.Port < 1 || s.Port > 65535:
 		return fmt.Errorf("port %d: want 1 to 65535", s.Port)
-	case !isLoopback(s.Address):
+	case !machine.IsLoopback(s.Address):
 		return fmt.Errorf("address %q: want a loopback address like 127.1.2.3: a local server has no TLS", s.Address)
 	}
 	return checkSettings(s.Settings)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 )
 
 // How long each way to stop may take before the next, harder one.
@@ -30,7 +31,7 @@ func Stop(ctx context.Context, home, owner string) error {
 	if err := m.checkOwner(owner); err != nil {
 		return err
 	}
-	lock, err := lockHome(ctx, home)
+	lock, err := machine.LockHome(ctx, home)
 	if err != nil {
 		return err
 	}
@@ -57,7 +58,7 @@ func (s Spec) stop(ctx context.Context, ways ...way) error {
 		if !ok {
 			break
 		}
-		if err := errors.Join(signalAll([]int{p.pid}, way.signal), signalAll([]int{p.pid}, syscall.SIGCONT)); err != nil { // a frozen one hears nothing
+		if err := errors.Join(machine.SignalAll([]int{p.pid}, way.signal), machine.SignalAll([]int{p.pid}, syscall.SIGCONT)); err != nil { // a frozen one hears nothing
 			return fmt.Errorf("stop the server in %s: %w", s.Home, err)
 		}
 		if gone(ctx, data, way.wait, p.pid) {
@@ -76,7 +77,7 @@ func killResidents(ctx context.Context, data string) error {
 	var killed []int
 	for {
 		left := residents(data)
-		if err := signalAll(left, syscall.SIGKILL); err != nil {
+		if err := machine.SignalAll(left, syscall.SIGKILL); err != nil {
 			return fmt.Errorf("end the processes in %s: %w", data, err)
 		}
 		killed = append(killed, left...)
@@ -98,10 +99,10 @@ func gone(ctx context.Context, data string, d time.Duration, pids ...int) bool {
 	deadline := time.Now().Add(d)
 	for {
 		_, up := postmaster(data)
-		if !up && len(residents(data)) == 0 && !slices.ContainsFunc(pids, func(pid int) bool { return !zombie(pid) }) {
+		if !up && len(residents(data)) == 0 && !slices.ContainsFunc(pids, func(pid int) bool { return !machine.Zombie(pid) }) {
 			return true
 		}
-		if time.Now().After(deadline) || pause(ctx, pollEvery) != nil {
+		if time.Now().After(deadline) || machine.Pause(ctx, pollEvery) != nil {
 			return false
 		}
 	}
@@ -123,7 +124,7 @@ func Destroy(ctx context.Context, home, owner string) error {
 	if err := m.checkOwner(owner); err != nil {
 		return err
 	}
-	lock, err := lockHome(ctx, home)
+	lock, err := machine.LockHome(ctx, home)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another hand was faster
 	}
@@ -154,7 +155,7 @@ func Destroy(ctx context.Context, home, owner string) error {
 	if err := os.RemoveAll(home); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(home))
+	return machine.SyncDir(filepath.Dir(home))
 }
 
 // removeEmpty removes a home that nobody has marked, if it is there; one that holds something is not ours.

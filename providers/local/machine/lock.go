@@ -1,4 +1,4 @@
-package server
+package machine
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lockHome takes the home's lock, so that two hands never work on one server: a plugin that outlived its terraform may still be at it.
+// LockHome takes the home's lock, so that two hands never work on one server: a plugin that outlived its terraform may still be at it.
 // The lock is on the directory itself, which leaves no file behind. The caller closes what it gets.
-func lockHome(ctx context.Context, home string) (*os.File, error) {
+func LockHome(ctx context.Context, home string) (*os.File, error) {
 	for {
 		f, err := os.Open(home)
 		if err != nil {
@@ -29,7 +29,7 @@ func lockHome(ctx context.Context, home string) (*os.File, error) {
 		if err != nil && !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			return nil, fmt.Errorf("lock %s: %w", home, err)
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := Pause(ctx, 20*time.Millisecond); err != nil {
 			return nil, fmt.Errorf("%s: another process still works on this server: %w", home, err)
 		}
 	}
@@ -45,8 +45,8 @@ func sameDir(f *os.File, home string) bool {
 	return err == nil && os.SameFile(have, want)
 }
 
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits for d, or until ctx ends.
+func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -57,8 +57,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// takeHome makes the home where it is missing, and gives it to the account. Directories above it are made passable; they stay when the server goes.
-func takeHome(a account, home, parent string) error {
+// TakeHome makes the home where it is missing, and gives it to the account. Directories above it are made passable; they stay when the server goes.
+func TakeHome(a Account, home, parent string) error {
 	if err := os.MkdirAll(parent, 0o711); err != nil {
 		return err
 	}
@@ -69,5 +69,5 @@ func takeHome(a account, home, parent string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.own(d), d.Chmod(0o700), d.Close())
+	return errors.Join(a.Own(d), d.Chmod(0o700), d.Close())
 }
