@@ -40,6 +40,9 @@ type Timing struct {
 	ApplyHang time.Duration
 	// ReadyHang is how long what is waited for after an apply may stay the same before the region fails.
 	ReadyHang time.Duration
+	// ProgressEvery is how often the cloud is asked what it does while terraform waits for it: it says something new every minute or so, and
+	// all databases of an account share its rate limits.
+	ProgressEvery time.Duration
 	// StopGrace is how long a terraform that was told to stop (SIGINT) has before SIGKILL.
 	StopGrace time.Duration
 	// Lease is how long a site may let terraform work on a stack without a sign of life in a store that several sites share: long enough
@@ -59,7 +62,8 @@ func DefaultTiming() Timing {
 		ReadyEvery: time.Second, ReadyMaxEvery: 15 * time.Second, ReconcileEvery: 10 * time.Second,
 		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, LinkLook: 5 * time.Second, CancelPoll: 250 * time.Millisecond, WorkflowTaskTimeout: 5 * time.Second,
 		PlanHang: 30 * time.Minute, ApplyHang: 4 * time.Hour, ReadyHang: 12 * time.Hour,
-		StopGrace: 60 * time.Second,
-		Lease:     10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
+		ProgressEvery: 10 * time.Second,
+		StopGrace:     60 * time.Second,
+		Lease:         10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
 	}
 }

@@ -49,7 +49,9 @@ func (a *Activities) ApplyStack(ctx context.Context, in RegionInput) (RegionResu
 	if err != nil {
 		return RegionResult{}, err
 	}
+	shown := a.showProgress(ctx, w, step.ID)
 	res, err := a.attach(ctx, w, step)
+	shown()
 	if err != nil {
 		return RegionResult{}, err
 	}

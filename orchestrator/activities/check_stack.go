@@ -33,6 +33,9 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 	if w.run.Cancel {
 		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionCancelled, "cancelled before it was checked")
 	}
+	if err := a.preflight(ctx, w); err != nil {
+		return RegionResult{}, err
+	}
 	stack, err := Draft(ctx, a.Catalog, w.provider, providers.ModuleInput{Stack: w.stack, Database: w.spec, Region: w.region})
 	if err != nil {
 		return RegionResult{}, err

@@ -27,7 +27,9 @@ type house struct {
 
 // fakeProvider finds nothing again, or what a test says.
 type fakeProvider struct {
-	locate func(in providers.LocateInput) providers.Located
+	locate    func(in providers.LocateInput) providers.Located
+	preflight func() error
+	progress  func() (string, error)
 }
 
 func (*fakeProvider) Name() string { return "local" }
@@ -37,6 +39,20 @@ func (p *fakeProvider) Locate(_ context.Context, in providers.LocateInput) (prov
 		return providers.Located{State: providers.FoundUnknown, Evidence: "nobody looked"}, nil
 	}
 	return p.locate(in), nil
+}
+
+func (p *fakeProvider) Preflight(context.Context, providers.ModuleInput) error {
+	if p.preflight == nil {
+		return nil
+	}
+	return p.preflight()
+}
+
+func (p *fakeProvider) ApplyProgress(context.Context, providers.ModuleInput) (string, error) {
+	if p.progress == nil {
+		return "", nil
+	}
+	return p.progress()
 }
 
 // fakeEngine does nothing, or what a test says.

@@ -40,6 +40,9 @@ func (a *Activities) PlanStack(ctx context.Context, in RegionInput) (RegionResul
 	if last != "" {
 		recovery = w.row.Recovery.Plan()
 	}
+	if err := a.preflight(ctx, w); err != nil {
+		return RegionResult{}, err
+	}
 	stack, err := a.render(ctx, w)
 	if err != nil {
 		return RegionResult{}, err

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/config"
+
 	"meridian/providers"
 	"meridian/stacks"
 )
@@ -25,11 +27,14 @@ const TagOwner = "meridian:owner"
 type Config struct {
 	// Installation is the Meridian's ID: part of every owner mark.
 	Installation string
+	// SDK are options of the AWS SDK beside those of the environment, which say where credentials and endpoints come from; they are for tests.
+	SDK []func(*config.LoadOptions) error
 }
 
 // Provider is the provider aws.
 type Provider struct {
-	cfg Config
+	cfg      Config
+	sessions *sessions
 }
 
 var (
@@ -39,7 +44,7 @@ var (
 )
 
 // New returns the provider.
-func New(cfg Config) *Provider { return &Provider{cfg: cfg} }
+func New(cfg Config) *Provider { return &Provider{cfg: cfg, sessions: newSessions(cfg.SDK)} }
 
 // Name is "aws".
 func (*Provider) Name() string { return Name }

@@ -1,0 +1,207 @@
+package rdsfake
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// refusal is an answer that AWS documents.
+type refusal struct {
+	status        int
+	code, message string
+}
+
+func no(code, format string, args ...any) *refusal {
+	return &refusal{status: http.StatusBadRequest, code: code, message: fmt.Sprintf(format, args...)}
+}
+
+func notFound(code, format string, args ...any) *refusal {
+	return &refusal{status: http.StatusNotFound, code: code, message: fmt.Sprintf(format, args...)}
+}
+
+// work does what a call asks for.
+func (f *Fake) work(c call) (string, *refusal) {
+	actions := map[string]func(call) (string, *refusal){
+		"GetCallerIdentity": f.whoAmI, "AssumeRole": f.assumeRole,
+		"DescribeDBInstances": f.describe, "DescribeDBClusters": f.describeClusters, "DescribeEvents": f.events,
+		"CreateDBInstance": f.create, "CreateDBInstanceReadReplica": f.createReplica, "DeleteDBInstance": f.remove, "CreateGlobalCluster": f.createGlobal,
+		"DescribeSecurityGroups": f.describeGroups, "DescribeSecurityGroupRules": f.describeRules, "DeleteSecurityGroup": f.removeGroup,
+		"GetMetricStatistics": f.statistics,
+	}
+	do, known := actions[c.action]
+	if !known {
+		return "", no("InvalidAction", "Could not find operation %s", c.action)
+	}
+	return do(c)
+}
+
+func (f *Fake) whoAmI(c call) (string, *refusal) {
+	return result(c, text("Account", f.account), text("Arn", "arn:aws:iam::"+f.account+":user/"+c.key), text("UserId", c.key)), nil
+}
+
+// assumeRole refuses a session that is longer than the role allows, as STS does.
+func (f *Fake) assumeRole(c call) (string, *refusal) {
+	role := c.form.Get("RoleArn")
+	if strings.Contains(role, "forbidden") {
+		return "", &refusal{http.StatusForbidden, "AccessDenied", "not authorized to perform: sts:AssumeRole on resource: " + role}
+	}
+	if seconds, _ := strconv.Atoi(c.form.Get("DurationSeconds")); time.Duration(seconds)*time.Second > f.maxLength {
+		return "", no("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+	}
+	key := "ASIA" + role[strings.LastIndex(role, "/")+1:]
+	return result(c, el("Credentials", text("AccessKeyId", key), text("SecretAccessKey", "assumed"), text("SessionToken", "token"),
+		text("Expiration", time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))), nil
+}
+
+func (f *Fake) describe(c call) (string, *refusal) {
+	id := c.form.Get("DBInstanceIdentifier")
+	var found []string
+	for _, arn := range sortedARNs(f.instances) {
+		i := f.instances[arn]
+		if i.Region == c.region && (id == "" || id == i.ID || id == arn) {
+			found = append(found, i.xml())
+		}
+	}
+	if id != "" && len(found) == 0 {
+		return "", notFound("DBInstanceNotFound", "DBInstance %s not found.", id)
+	}
+	return result(c, el("DBInstances", found...)), nil
+}
+
+// xml is how RDS describes an instance.
+func (i Instance) xml() string {
+	parts := []string{
+		text("DBInstanceIdentifier", i.ID), text("DBInstanceArn", i.ARN()), text("DbiResourceId", "db-"+strings.ToUpper(i.ID)), text("DBInstanceStatus", i.Status),
+		text("DBInstanceClass", i.Class), text("Engine", i.Engine), text("EngineVersion", i.Version), text("PercentProgress", i.Percent),
+		text("DeletionProtection", strconv.FormatBool(i.DeletionProtection)), text("ReadReplicaSourceDBInstanceIdentifier", i.Source),
+		el("Endpoint", text("Address", i.ID+"."+i.Region+".rds.invalid"), text("Port", "5432")),
+		tagList("TagList", "Tag", "Key", "Value", i.Tags),
+	}
+	if i.PendingClass != "" {
+		parts = append(parts, el("PendingModifiedValues", text("DBInstanceClass", i.PendingClass), text("MasterUserPassword", "****")))
+	}
+	if i.Replication != "" {
+		parts = append(parts, el("StatusInfos", el("DBInstanceStatusInfo", text("StatusType", "read replication"), text("Status", i.Replication),
+			text("Normal", strconv.FormatBool(i.Replication == "replicating")), text("Message", "the source sends nothing"))))
+	}
+	return el("DBInstance", parts...)
+}
+
+func (f *Fake) describeClusters(c call) (string, *refusal) {
+	id := c.form.Get("DBClusterIdentifier")
+	status, ok := f.clusters[c.region+"/"+id]
+	if !ok {
+		return "", notFound("DBClusterNotFoundFault", "DBCluster %s not found.", id)
+	}
+	return result(c, el("DBClusters", el("DBCluster", text("DBClusterIdentifier", id), text("Status", status)))), nil
+}
+
+func (f *Fake) events(c call) (string, *refusal) {
+	i := f.instances[Instance{ID: c.form.Get("SourceIdentifier"), Region: c.region}.ARN()]
+	var out []string
+	for n, message := range i.Events {
+		at := time.Now().Add(time.Duration(n-len(i.Events)) * time.Minute).UTC().Format(time.RFC3339)
+		out = append(out, el("Event", text("SourceIdentifier", i.ID), text("SourceType", "db-instance"), text("Date", at), text("Message", message)))
+	}
+	return result(c, el("Events", out...)), nil
+}
+
+// create refuses names that RDS refuses, and a name that is taken.
+func (f *Fake) create(c call) (string, *refusal) {
+	id := c.form.Get("DBInstanceIdentifier")
+	if id == "" || strings.Contains(id, "--") || strings.HasSuffix(id, "-") || len(id) > 63 {
+		return "", no("InvalidParameterValue", "The parameter DBInstanceIdentifier is not a valid identifier.")
+	}
+	backups, _ := strconv.Atoi(c.form.Get("BackupRetentionPeriod"))
+	i := Instance{
+		ID: id, Region: c.region, Class: c.form.Get("DBInstanceClass"), Engine: c.form.Get("Engine"), Version: c.form.Get("EngineVersion"), Status: "creating",
+		Managed: c.form.Get("ManageMasterUserPassword") == "true", Backups: backups, Tags: tagsOf(c.form),
+		DeletionProtection: c.form.Get("DeletionProtection") == "true", Lag: -1,
+	}
+	if _, taken := f.instances[i.ARN()]; taken {
+		return "", no("DBInstanceAlreadyExists", "DB instance already exists")
+	}
+	if i.Managed && c.form.Get("MasterUserPassword") != "" {
+		return "", no("InvalidParameterCombination", "MasterUserPassword cannot be given where the password is managed.")
+	}
+	f.instances[i.ARN()] = i
+	return result(c, i.xml()), nil
+}
+
+// createReplica refuses a source whose master password RDS manages, and one without backups.
+// Source: Amazon RDS User Guide, "Password management with Amazon RDS and AWS Secrets Manager", limitations; "Working with read replicas".
+func (f *Fake) createReplica(c call) (string, *refusal) {
+	arn := c.form.Get("SourceDBInstanceIdentifier")
+	source, ok := f.instances[arn]
+	if !ok {
+		return "", notFound("DBInstanceNotFound", "DBInstance %s not found.", last(arn))
+	}
+	switch {
+	case source.Managed:
+		return "", no("InvalidParameterCombination", "A read replica cannot be created of a source that manages its master user password in AWS Secrets Manager.")
+	case source.Backups == 0:
+		return "", no("InvalidDBInstanceState", "Automated backups are not enabled for this database instance.")
+	case source.Status != "available":
+		return "", no("InvalidDBInstanceState", "DB instance %s is not available.", source.ID)
+	}
+	i := Instance{ID: c.form.Get("DBInstanceIdentifier"), Region: c.region, Class: source.Class, Engine: source.Engine, Version: source.Version, Status: "creating",
+		Source: arn, Replication: "replicating", Tags: tagsOf(c.form)}
+	if _, taken := f.instances[i.ARN()]; taken {
+		return "", no("DBInstanceAlreadyExists", "DB instance already exists")
+	}
+	f.instances[i.ARN()] = i
+	return result(c, i.xml()), nil
+}
+
+// createGlobal refuses a cluster whose master password RDS manages. Source: Amazon Aurora User Guide, the limitations of the same page.
+func (f *Fake) createGlobal(c call) (string, *refusal) {
+	id := last(c.form.Get("SourceDBClusterIdentifier"))
+	if f.managed[c.region+"/"+id] {
+		return "", no("InvalidParameterCombination", "An Aurora Global Database cannot manage its master user password in AWS Secrets Manager.")
+	}
+	return result(c, el("GlobalCluster", text("GlobalClusterIdentifier", c.form.Get("GlobalClusterIdentifier")), text("Status", "creating"))), nil
+}
+
+// remove refuses what is protected, and a final snapshot whose name is taken.
+func (f *Fake) remove(c call) (string, *refusal) {
+	id := c.form.Get("DBInstanceIdentifier")
+	i, ok := f.instances[Instance{ID: id, Region: c.region}.ARN()]
+	snapshot := c.form.Get("FinalDBSnapshotIdentifier")
+	switch {
+	case !ok:
+		return "", notFound("DBInstanceNotFound", "DBInstance %s not found.", id)
+	case i.DeletionProtection:
+		return "", no("InvalidParameterCombination", "Cannot delete protected DB Instance, please disable deletion protection and try again.")
+	case i.Status == "deleting":
+		return "", no("InvalidDBInstanceState", "Instance %s is already being deleted.", id)
+	case snapshot == "" && c.form.Get("SkipFinalSnapshot") != "true":
+		return "", no("InvalidParameterCombination", "FinalDBSnapshotIdentifier is required unless SkipFinalSnapshot is specified.")
+	case f.snapshots[c.region+"/"+snapshot]:
+		return "", no("DBSnapshotAlreadyExists", "Cannot create the snapshot because a snapshot with the identifier %s already exists.", snapshot)
+	}
+	if snapshot != "" {
+		f.snapshots[c.region+"/"+snapshot] = true
+	}
+	i.Status = "deleting"
+	f.instances[i.ARN()] = i
+	return result(c, i.xml()), nil
+}
+
+// statistics is CloudWatch's ReplicaLag.
+func (f *Fake) statistics(c call) (string, *refusal) {
+	var points []string
+	i, ok := f.instances[Instance{ID: c.form.Get("Dimensions.member.1.Value"), Region: c.region}.ARN()]
+	if ok && i.Lag >= 0 && c.form.Get("MetricName") == "ReplicaLag" {
+		at := time.Now().UTC().Truncate(time.Minute)
+		for n := range 3 { // not in order, as CloudWatch gives them
+			points = append(points, el("member", text("Timestamp", at.Add(-time.Duration(n)*time.Minute).Format(time.RFC3339)),
+				text("Maximum", strconv.FormatFloat(i.Lag+float64(n), 'f', -1, 64)), text("Unit", "Seconds")))
+		}
+		slices.Reverse(points)
+	}
+	return result(c, text("Label", c.form.Get("MetricName")), el("Datapoints", points...)), nil
+}
