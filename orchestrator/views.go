@@ -77,7 +77,7 @@ func (c *Client) bareView(r catalog.Run) RunView {
 	}
 	for _, region := range r.Regions {
 		v.Regions = append(v.Regions, RunRegionView{Region: region.Region, Phase: region.Phase, Destroy: region.Destroy, Message: region.Message})
-		for _, ch := range region.Changes {
+		for _, ch := range region.AllChanges() {
 			ch.Region = region.Region
 			v.Changes = append(v.Changes, ch)
 		}

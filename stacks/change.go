@@ -25,8 +25,11 @@ type Change struct {
 	Reason          string `json:"reason,omitempty"`
 	Importing       bool   `json:"importing,omitempty"`
 	// DataBearing marks a resource whose destruction loses data.
-	DataBearing bool              `json:"dataBearing,omitempty"`
-	Attributes  []AttributeChange `json:"attributes,omitempty"`
+	DataBearing bool `json:"dataBearing,omitempty"`
+	// Then marks a change of a run's second step, shown with the first: it is planned anew once that is applied, and goes on under the
+	// same yes where it is the same.
+	Then       bool              `json:"then,omitempty"`
+	Attributes []AttributeChange `json:"attributes,omitempty"`
 }
 
 // AttributeChange is one attribute of a change. Sensitive values are never here: Before and After are then empty.

@@ -165,8 +165,7 @@ var guardedNames = []string{
 }
 
 func guarded(path string) bool {
-	last := path[strings.LastIndexByte(path, '.')+1:]
-	return slices.Contains(guardedNames, last)
+	return slices.Contains(guardedNames, lastWord(path))
 }
 
 // leaves are the values of changes by the path of each leaf: a list is shown whole or by its elements.

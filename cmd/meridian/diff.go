@@ -28,15 +28,19 @@ var actionWords = map[stacks.Action]struct{ sign, word, count string }{
 func diffText(v orchestrator.RunView, s style) string {
 	var b strings.Builder
 	title := fmt.Sprintf("Plan of %s/%s", v.Namespace, v.Name)
-	var resources, outputs []stacks.Change
+	var resources, outputs, then []stacks.Change
 	for _, c := range v.Changes {
-		if isOutput(c) {
+		switch {
+		case c.Then && isOutput(c): // they go with everything else
+		case c.Then:
+			then = append(then, c)
+		case isOutput(c):
 			outputs = append(outputs, c)
-		} else {
+		default:
 			resources = append(resources, c)
 		}
 	}
-	what := countActions(resources)
+	what := countActions(append(slices.Clone(resources), then...))
 	switch {
 	case what == "" && !v.HasChanges:
 		what = "no changes"
@@ -44,7 +48,21 @@ func diffText(v orchestrator.RunView, s style) string {
 		what = "no resource changes, but its outputs or its state change"
 	}
 	fmt.Fprintf(&b, "%s: %s\n", s.bold(title), what)
-	slices.SortStableFunc(resources, func(x, y stacks.Change) int {
+	b.WriteString(changesText(resources, s))
+	b.WriteString(outputsText(outputs, s))
+	if len(then) > 0 {
+		fmt.Fprintf(&b, "\n  %s\n", s.bold("then, under the same yes, once the protection is lifted:"))
+		b.WriteString(changesText(then, s))
+	}
+	if v.PlanDigest != "" && v.HasChanges && v.Kind != stacks.RunCheck { // the others' are never approved
+		fmt.Fprintf(&b, "\n  plan digest %s\n", v.PlanDigest)
+	}
+	return b.String()
+}
+
+// changesText shows changes of resources: what loses data first.
+func changesText(list []stacks.Change, s style) string {
+	slices.SortStableFunc(list, func(x, y stacks.Change) int {
 		if d := rank(x) - rank(y); d != 0 {
 			return d
 		}
@@ -53,12 +71,9 @@ func diffText(v orchestrator.RunView, s style) string {
 		}
 		return strings.Compare(x.Address, y.Address)
 	})
-	for _, c := range resources {
+	var b strings.Builder
+	for _, c := range list {
 		b.WriteString(changeText(c, s))
-	}
-	b.WriteString(outputsText(outputs, s))
-	if v.PlanDigest != "" && v.HasChanges && v.Kind != stacks.RunCheck { // the others' are never approved
-		fmt.Fprintf(&b, "\n  plan digest %s\n", v.PlanDigest)
 	}
 	return b.String()
 }

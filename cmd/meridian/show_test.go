@@ -114,6 +114,26 @@ func TestDiffText(t *testing.T) {
 	}
 }
 
+// TestDiffTextOfTwoSteps shows what follows the lifting of a protection behind it, and counts it.
+func TestDiffTextOfTwoSteps(t *testing.T) {
+	text := diffText(orchestrator.RunView{HasChanges: true, PlanDigest: "d1", Changes: []stacks.Change{
+		{Region: "ankara", Address: "d.data", Type: "d", Action: stacks.ActionDelete, DataBearing: true, Then: true},
+		{Region: "ankara", Address: "output.host", Action: stacks.ActionDelete, Then: true},
+		{Region: "ankara", Address: "d.data", Type: "d", Action: stacks.ActionUpdate, Attributes: []stacks.AttributeChange{{Path: "protection", Before: "true", After: "false"}}},
+	}}, style{})
+	at := -1
+	for _, s := range []string{"1 to destroy, 1 to update", "update d.data in ankara", "true -> false", "then, under the same yes", "destroy d.data in ankara  LOSES DATA", "plan digest d1"} {
+		i := strings.Index(text, s)
+		if i <= at {
+			t.Fatalf("%q is missing, or not in its place, in:\n%s", s, text)
+		}
+		at = i
+	}
+	if strings.Contains(text, "host") {
+		t.Errorf("an output of what is destroyed shows in:\n%s", text)
+	}
+}
+
 func TestDiffTextWithoutChanges(t *testing.T) {
 	v := orchestrator.RunView{Namespace: "default", Name: "orders"}
 	if text := diffText(v, style{}); !strings.Contains(text, "no changes") {

@@ -9,6 +9,8 @@ resource "localdb_postgres" "this" {
   engine_version = var.engine_version
   settings       = var.settings
 
+  deletion_protection = var.deletion_protection
+
   admin_password_wo         = var.admin_password
   admin_password_wo_version = var.admin_password_version
 }

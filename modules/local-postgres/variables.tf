@@ -35,6 +35,12 @@ variable "settings" {
   default     = {}
 }
 
+variable "deletion_protection" {
+  description = "Whether terraform refuses to destroy the server."
+  type        = bool
+  default     = null
+}
+
 variable "directories" {
   description = "Directories beside the server, absolute paths by name."
   type        = map(string)

@@ -37,7 +37,7 @@ func (a *Activities) ApplyStack(ctx context.Context, in RegionInput) (RegionResu
 	}
 	step, err := a.Journal.PutStep(ctx, journal.Step{
 		ID: fmt.Sprintf("%s/%s/apply.%d", w.run.ID, w.row.Region, w.row.Plans+1), Run: w.run.ID, Kind: journal.StepApply,
-		Destroy: w.row.Destroy, Stack: plan.Stack, Artifact: art.ID,
+		Destroy: w.row.Destroy && w.row.Second == nil, Stack: plan.Stack, Artifact: art.ID,
 	})
 	if err != nil {
 		return RegionResult{}, fmt.Errorf("apply step of %s: %w", w.stack, err)
@@ -71,6 +71,9 @@ func (a *Activities) applyEnded(ctx context.Context, w work, step string, res jo
 	}
 	switch res.Outcome {
 	case journal.OutcomeApplied, journal.OutcomeUnchanged:
+		if w.row.Second != nil {
+			return RegionResult{}, set(stacks.RegionPending, "its protection is lifted; its destruction is planned anew")
+		}
 		if !w.row.Destroy {
 			if err := a.putEndpoint(ctx, w); err != nil {
 				return RegionResult{}, err

@@ -53,8 +53,15 @@ func renderStack(provider providers.Provider, in providers.ModuleInput) (stacks.
 	if err != nil {
 		return stacks.Stack{}, fmt.Errorf("rendering %s: %w", in.Stack, err)
 	}
-	if heavy, err := providers.As[providers.LaunchMemory](provider); err == nil {
-		stack.Memory = heavy.LaunchMemory()
-	}
+	stack.Memory = launchMemory(provider)
 	return stack, nil
+}
+
+// launchMemory is what one launch of terraform uses with a provider, in MiB; 0 where it does not say.
+func launchMemory(provider providers.Provider) int {
+	heavy, err := providers.As[providers.LaunchMemory](provider)
+	if err != nil {
+		return 0
+	}
+	return heavy.LaunchMemory()
 }

@@ -93,7 +93,7 @@ func TestSlower(t *testing.T) {
 	h.step(stacks.PhasePlanning, stacks.PhaseApplying, "ankara", "istanbul")
 	h.ended("ankara", stacks.RegionReady)
 	before := h.row()
-	h.must(h.Activities.planned(t.Context(), w, "stack", nil))
+	h.must(h.Activities.planned(t.Context(), w, "stack", nil, nil))
 	h.must(h.setRegion(t.Context(), w, stacks.RegionWaiting, "terraform is done"))
 	if after := h.row(); !reflect.DeepEqual(before, after) {
 		t.Errorf("ankara was %+v and is %+v", before.Regions[0], after.Regions[0])
@@ -112,7 +112,7 @@ func TestPlanThatStillFits(t *testing.T) {
 	w, err := h.load(t.Context(), RegionInput{Run: h.run.ID, Region: "ankara"})
 	h.must(err)
 	art := journal.Artifact{ID: h.run.ID + "/ankara/plan.1", Digest: "a", StateSerial: 1}
-	h.must(h.Activities.planned(t.Context(), w, "stack", &art))
+	h.must(h.Activities.planned(t.Context(), w, "stack", &art, nil))
 	if r := h.row().Regions[0]; r.Phase != stacks.RegionPlanned || r.PlanStep != art.ID {
 		t.Errorf("ankara is %+v, want it planned by %s", r, art.ID)
 	}

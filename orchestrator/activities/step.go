@@ -114,7 +114,7 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 			}
 			continue
 		}
-		digest := r.ArtifactDigest
+		digest := r.Digest()
 		if run.Kind == stacks.RunCheck {
 			digest = foundDigest(r)
 		}
@@ -167,7 +167,7 @@ func needsApproval(run catalog.Run) string {
 		if r.Phase != stacks.RegionPlanned {
 			continue // what it changed is done, or will not be
 		}
-		for _, c := range r.Changes {
+		for _, c := range r.AllChanges() {
 			if c.Dangerous() {
 				out = append(out, fmt.Sprintf("%s %s in %s", danger(c.Action), c.Address, r.Region))
 			}

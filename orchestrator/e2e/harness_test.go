@@ -44,6 +44,8 @@ type site struct {
 	t    testing.TB
 	data string
 	db   string // URL of the store where it is not SQLite in data
+	// wrap, where set, makes provider local another one.
+	wrap func(*local.Provider) providers.Provider
 }
 
 // where is the site's store.
@@ -190,9 +192,13 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	var found terraform.FindAnswer
 	err = json.Unmarshal(text, &found)
 	must("find")
-	m.registry = providers.NewRegistry([]providers.Provider{local.New(local.Config{
+	var provider providers.Provider = local.New(local.Config{
 		PluginSource: found.Plugins[0].Source, PluginVersion: found.Plugins[0].Version, Root: filepath.Join(s.data, "servers"), Installation: installation,
-	})}, []providers.Engine{postgres.New(postgres.WithPgDump(pgserver.PgDump))})
+	})
+	if s.wrap != nil {
+		provider = s.wrap(provider.(*local.Provider))
+	}
+	m.registry = providers.NewRegistry([]providers.Provider{provider}, []providers.Engine{postgres.New(postgres.WithPgDump(pgserver.PgDump))})
 	m.temporal, err = temporal.Start(ctx, temporal.Options{Dir: s.data, Logger: quiet})
 	must("temporal")
 	m.sdk, err = m.temporal.Client()

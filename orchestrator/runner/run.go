@@ -56,7 +56,7 @@ func (w *worker) newRun(att attempt, step journal.Step) *run {
 // start starts terraform under a shim in a session of its own. The shim gets the stack's lock and terraform's whole environment;
 // neither the runner's lock nor a secret is in its arguments.
 func (r *run) start(p *prepared, stackLock *lock) error {
-	args := launch.PlanArgs(launch.PlanOptions{Destroy: p.step.Destroy})
+	args := launch.PlanArgs(launch.PlanOptions{Destroy: p.step.Destroy, Targets: p.step.Targets})
 	if p.step.Kind == journal.StepApply {
 		args = launch.ApplyArgs()
 	}

@@ -23,6 +23,36 @@ type ApprovedRegion struct {
 	Region      string          `json:"region"`
 	StackDigest string          `json:"stackDigest"`
 	Changes     []stacks.Change `json:"changes,omitempty"`
+	Second      *SecondStep     `json:"second,omitempty"`
+}
+
+// covers says what of a region's new plan was not approved; "" where all of it was. A plan that lifts a protection was shown with the
+// destruction after it; once that is lifted, the destruction alone is planned.
+func (a ApprovedRegion) covers(now RunRegion) string {
+	digest, changes := a.StackDigest, a.Changes
+	switch {
+	case a.Second != nil && now.Second == nil:
+		digest, changes = a.Second.StackDigest, a.Second.Changes
+	case a.Second == nil && now.Second != nil:
+		return "that a protection is lifted first was not part of it"
+	case now.Second != nil:
+		if a.Second.StackDigest != now.Second.StackDigest {
+			return "the stack is rendered otherwise"
+		}
+		if ok, why := stacks.Covers(a.Second.Changes, now.Second.Changes); !ok {
+			return why
+		}
+	}
+	switch {
+	case digest != now.StackDigest:
+		return "the stack is rendered otherwise"
+	case len(now.Changes) == 0:
+		return "the plan does not show what it changes"
+	}
+	if ok, why := stacks.Covers(changes, now.Changes); !ok {
+		return why
+	}
+	return ""
 }
 
 // Covers answers whether this yes is a yes to a run's new plan too, and if not, why.
@@ -35,15 +65,10 @@ func (a ApprovedPlan) Covers(r Run) (ok bool, why string) {
 			continue // nothing more is applied there
 		}
 		i := slices.IndexFunc(a.Regions, func(x ApprovedRegion) bool { return x.Region == now.Region })
-		switch {
-		case i < 0:
+		if i < 0 {
 			return false, "region " + now.Region + " was not part of it"
-		case a.Regions[i].StackDigest != now.StackDigest:
-			return false, "the stack of " + now.Region + " is rendered otherwise"
-		case len(now.Changes) == 0:
-			return false, "the plan of " + now.Region + " does not show what it changes"
 		}
-		if ok, why := stacks.Covers(a.Regions[i].Changes, now.Changes); !ok {
+		if why := a.Regions[i].covers(now); why != "" {
 			return false, why + " in " + now.Region
 		}
 	}
@@ -63,7 +88,7 @@ func approvedPlan(tx *store.Tx, r Run) (*ApprovedPlan, error) {
 	}
 	for _, x := range r.Regions {
 		if x.StackDigest != "" {
-			a.Regions = append(a.Regions, ApprovedRegion{Region: x.Region, StackDigest: x.StackDigest, Changes: x.Changes})
+			a.Regions = append(a.Regions, ApprovedRegion{Region: x.Region, StackDigest: x.StackDigest, Changes: x.Changes, Second: x.Second})
 		}
 	}
 	return &a, nil

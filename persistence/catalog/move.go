@@ -281,7 +281,7 @@ func (c *Catalog) Replan(ctx context.Context, id string, region string, reason s
 				continue
 			}
 			x.Plans++
-			x.Phase, x.Changes, x.MovedAt = stacks.RegionPending, nil, now()
+			x.Phase, x.Changes, x.Second, x.MovedAt = stacks.RegionPending, nil, nil, now()
 			x.StackDigest, x.Artifact, x.ArtifactDigest, x.StateSerial, x.PlanStep, x.ApplyStep = "", "", "", 0, "", ""
 			if err := c.putRegion(tx, id, x); err != nil {
 				return err

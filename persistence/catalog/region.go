@@ -43,13 +43,13 @@ func (c *Catalog) scanRegion(row scanner, run string) (RunRegion, error) {
 	if err := c.unsealJSON(sealed, rowContext("run_regions", run, r.Region), &text); err != nil {
 		return RunRegion{}, err
 	}
-	r.Message, r.Changes, r.Recovery = text.Message, text.Changes, text.Recovery
+	r.Message, r.Changes, r.Recovery, r.Second = text.Message, text.Changes, text.Recovery, text.Second
 	return r, nil
 }
 
 // putRegion writes a region's row whole; the caller notifies.
 func (c *Catalog) putRegion(tx *store.Tx, run string, r RunRegion) error {
-	sealed, err := c.sealJSON(regionText{Message: r.Message, Changes: r.Changes, Recovery: r.Recovery}, rowContext("run_regions", run, r.Region))
+	sealed, err := c.sealJSON(regionText{Message: r.Message, Changes: r.Changes, Recovery: r.Recovery, Second: r.Second}, rowContext("run_regions", run, r.Region))
 	if err != nil {
 		return err
 	}
@@ -130,5 +130,5 @@ func planningDone(p stacks.Phase) bool {
 }
 
 func samePlan(a, b RunRegion) bool {
-	return a.StackDigest == b.StackDigest && a.Artifact == b.Artifact && a.ArtifactDigest == b.ArtifactDigest && a.StateSerial == b.StateSerial && a.Destroy == b.Destroy
+	return a.StackDigest == b.StackDigest && a.Artifact == b.Artifact && a.Digest() == b.Digest() && a.StateSerial == b.StateSerial && a.Destroy == b.Destroy
 }

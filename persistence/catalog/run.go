@@ -62,6 +62,36 @@ type RunRegion struct {
 	Changes []stacks.Change // from the artifact; sensitive values are never in it
 	// Recovery is what was found of interrupted applies before this plan; nil where nobody had to look.
 	Recovery *Recovery
+	// Second is set where the plan only lifts a protection: what follows it, under the same yes.
+	Second *SecondStep
+}
+
+// SecondStep is the destruction of a region whose protection has to be lifted first, as people see it with the plan of the lifting. It is
+// planned anew once that is applied.
+type SecondStep struct {
+	StackDigest    string          `json:"stackDigest"`
+	ArtifactDigest string          `json:"artifactDigest"`
+	Changes        []stacks.Change `json:"changes,omitempty"`
+}
+
+// Digest is what a yes to the region's plan is a yes to: the plan file, and the second step's where there is one.
+func (r RunRegion) Digest() string {
+	if r.Second == nil {
+		return r.ArtifactDigest
+	}
+	return stacks.StepsDigest(r.ArtifactDigest, r.Second.ArtifactDigest)
+}
+
+// AllChanges are the changes of the region's plan and of its second step, which are marked so.
+func (r RunRegion) AllChanges() []stacks.Change {
+	out := slices.Clone(r.Changes)
+	if r.Second != nil {
+		for _, c := range r.Second.Changes {
+			c.Then = true
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // NeedsYes reports whether a planned run may only go on with an approval of exactly its plan: it changes something, and either is
@@ -99,6 +129,7 @@ type regionText struct {
 	Message  string          `json:"message,omitempty"`
 	Changes  []stacks.Change `json:"changes,omitempty"`
 	Recovery *Recovery       `json:"recovery,omitempty"`
+	Second   *SecondStep     `json:"second,omitempty"`
 }
 
 const runColumns = `id, namespace, name, incarnation, number, kind, revision, phase, reason, plan_digest, needs_approval, yes, cancel, actor, created_at, moved_at, ended_at, sealed`

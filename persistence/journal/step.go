@@ -24,7 +24,7 @@ func (j *Journal) PutStep(ctx context.Context, s Step) (Step, error) {
 	if s.CreatedAt.IsZero() {
 		s.CreatedAt = time.Now()
 	}
-	sealed, err := j.sealJSON(sealedStep{Stack: s.Stack, Recovery: s.Recovery}, rowContext("steps", s.ID))
+	sealed, err := j.sealJSON(sealedStep{Stack: s.Stack, Recovery: s.Recovery, Targets: s.Targets}, rowContext("steps", s.ID))
 	if err != nil {
 		return Step{}, err
 	}
@@ -56,7 +56,7 @@ func (j *Journal) Step(ctx context.Context, id string) (Step, error) {
 	if err := j.unsealJSON(sealed, rowContext("steps", id), &content); err != nil {
 		return Step{}, err
 	}
-	s.Stack, s.Recovery = content.Stack, content.Recovery
+	s.Stack, s.Recovery, s.Targets = content.Stack, content.Recovery, content.Targets
 	return s, nil
 }
 
@@ -64,6 +64,7 @@ func (j *Journal) Step(ctx context.Context, id string) (Step, error) {
 type sealedStep struct {
 	stacks.Stack
 	Recovery stacks.Recovery `json:"recovery,omitzero"`
+	Targets  []string        `json:"targets,omitempty"`
 }
 
 // StepInfo is a step without its stack's files. Outcome is "" and FinishedAt zero while it has no result.

@@ -69,7 +69,9 @@ type Step struct {
 	// Artifact is the ID of the artifact that an apply step applies.
 	Artifact string
 	// Recovery is what a plan step puts right first.
-	Recovery  stacks.Recovery
+	Recovery stacks.Recovery
+	// Targets are the addresses that a plan step is limited to, with what they depend on; none is no limit.
+	Targets   []string
 	CreatedAt time.Time
 }
 

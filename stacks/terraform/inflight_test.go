@@ -13,7 +13,7 @@ var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // hook is an event of one address, so many seconds after the beginning.
 func hook(typ, address string, action stacks.Action, second int) StreamEvent {
-	return StreamEvent{Type: typ, Address: address, Resource: resourceType(address), Action: action, Time: begin.Add(time.Duration(second) * time.Second)}
+	return StreamEvent{Type: typ, Address: address, Resource: ResourceType(address), Action: action, Time: begin.Add(time.Duration(second) * time.Second)}
 }
 
 // died is what terraform says where a plugin is killed: it names no address.
@@ -29,7 +29,7 @@ func said(address, summary string) StreamEvent {
 }
 
 func whole(address string) StateResource {
-	return StateResource{Address: address, Type: resourceType(address), Mode: "managed"}
+	return StateResource{Address: address, Type: ResourceType(address), Mode: "managed"}
 }
 
 func tainted(address string) StateResource {

@@ -150,8 +150,8 @@ func indexEnd(s string) int {
 	return -1
 }
 
-// resourceType is the type in a resource's address.
-func resourceType(address string) string {
+// ResourceType is the type in a resource's address.
+func ResourceType(address string) string {
 	typ, _, _ := strings.Cut(strings.TrimPrefix(localAddress(address), "data."), ".")
 	return typ
 }

@@ -261,7 +261,7 @@ func TestResourceType(t *testing.T) {
 		"module.m":                      "module",
 		`module.m["open`:                "module",
 	} {
-		if got := resourceType(address); got != want {
+		if got := ResourceType(address); got != want {
 			t.Errorf("%s: %q, want %q", address, got, want)
 		}
 	}

@@ -147,7 +147,7 @@ func (r *planReader) resources(messages [][]byte) ([]objectChange, error) {
 		}
 		r.plugins = r.plugins || !builtin
 		r.replacement = r.replacement || !builtin && d.action == stacks.ActionReplace
-		o.typ, o.action, o.importing, o.before, o.after = resourceType(o.address), d.action, d.importing, d.before, d.after
+		o.typ, o.action, o.importing, o.before, o.after = ResourceType(o.address), d.action, d.importing, d.before, d.after
 		changes = append(changes, o)
 	}
 	return changes, nil

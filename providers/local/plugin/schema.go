@@ -35,6 +35,7 @@ type model struct {
 	AdminUser              types.String `tfsdk:"admin_user"`
 	AdminPasswordWO        types.String `tfsdk:"admin_password_wo"`
 	AdminPasswordWOVersion types.Int64  `tfsdk:"admin_password_wo_version"`
+	DeletionProtection     types.Bool   `tfsdk:"deletion_protection"`
 	Status                 types.String `tfsdk:"status"`
 	SystemIdentifier       types.String `tfsdk:"system_identifier"`
 	Version                types.String `tfsdk:"version"`
@@ -79,6 +80,9 @@ func (postgres) Schema(_ context.Context, _ resource.SchemaRequest, resp *resour
 			},
 			"admin_password_wo_version": schema.Int64Attribute{
 				Required: true, Description: "Counts the changes of the password: another number sets it again.",
+			},
+			"deletion_protection": schema.BoolAttribute{
+				Optional: true, Description: "Whether a destruction of the server is refused. It is lifted in place.",
 			},
 			"status": schema.StringAttribute{
 				Computed: true, Default: stringdefault.StaticString(string(server.StateRunning)),

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
+	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/tfsdk"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -66,6 +67,11 @@ func (postgres) Delete(ctx context.Context, req resource.DeleteRequest, resp *re
 		return
 	}
 	home := state.DataDir.ValueString()
+	if state.DeletionProtection.ValueBool() {
+		resp.Diagnostics.AddAttributeError(path.Root("deletion_protection"), "The server is protected",
+			"The server in "+home+" is not removed while its deletion_protection is true. Apply it with false first.")
+		return
+	}
 	end := begin("delete", home)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), destroyFor) // short, and half a removal helps nobody
 	defer cancel()

@@ -10,6 +10,8 @@ type PlanOptions struct {
 	RefreshOnly bool
 	// Check takes no lock: the plan is made in a scratch copy and is never applied.
 	Check bool
+	// Targets limit the plan to these addresses and what they depend on.
+	Targets []string
 }
 
 // PlanArgs are the arguments of a plan in the work directory; exit code 0 is no change, 2 is changes, 1 is an error.
@@ -23,6 +25,9 @@ func PlanArgs(o PlanOptions) []string {
 	}
 	if o.Check {
 		args = append(args, "-lock=false")
+	}
+	for _, address := range o.Targets {
+		args = append(args, "-target="+address)
 	}
 	return args
 }
