@@ -58,7 +58,11 @@ func (c *Client) inventory(ctx context.Context) (objects []providers.Object, ask
 		if err != nil {
 			return nil, nil, nil, err
 		}
-		list, err := lister.Inventory(ctx)
+		places, err := c.places(ctx, name)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		list, err := lister.Inventory(ctx, places)
 		if err != nil {
 			c.logger.Warn("inventory", "provider", name, "error", err)
 			away = append(away, name)
@@ -68,6 +72,20 @@ func (c *Client) inventory(ctx context.Context) (objects []providers.Object, ask
 		objects = append(objects, list...)
 	}
 	return objects, asked, away, nil
+}
+
+// places are the regions that a spec has ever had with a provider.
+func (c *Client) places(ctx context.Context, provider string) (out []providers.ModuleInput, err error) {
+	all, err := c.catalog.Regions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range all {
+		if region, ok := r.Effective.Region(r.Stack.Region); ok && region.Provider == provider {
+			out = append(out, providers.ModuleInput{Stack: r.Stack, Database: r.Effective, Region: region})
+		}
+	}
+	return out, nil
 }
 
 // knownStates reads what the newest state of every stack knows.

@@ -84,13 +84,17 @@ func (c *Client) RemoveOrphan(ctx context.Context, in OrphanRequest) (OrphanView
 	if err != nil {
 		return o, &Problem{Code: CodeRefused, Title: "provider " + o.Provider + " removes nothing by itself", Next: "remove " + o.ID + " by its own tools"}
 	}
+	places, err := c.places(ctx, o.Provider)
+	if err != nil {
+		return o, err
+	}
 	err = c.catalog.RecordAudit(ctx, catalog.Audit{
 		Actor: in.Actor, Verb: "remove orphan", Subject: o.ID, Detail: o.Detail + ", marked as " + o.Stack.String(), Namespace: o.Stack.Namespace, Name: o.Stack.Name,
 	})
 	if err != nil {
 		return o, fmt.Errorf("what is not audited is not removed: %w", err)
 	}
-	if err := remover.RemoveObject(ctx, o.Object); err != nil {
+	if err := remover.RemoveObject(ctx, o.Object, places); err != nil {
 		c.logger.Warn("remove an orphan", "id", o.ID, "error", err)
 		return o, &Problem{Code: CodeConflict, Title: o.ID + " could not be removed", Next: "see the server's log, then try again"}
 	}

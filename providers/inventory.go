@@ -22,15 +22,16 @@ type Object struct {
 	DataBearing bool   `json:"dataBearing,omitempty"`
 }
 
-// Inventory lists everything in the world that carries this installation's owner mark, whether a state knows it or not.
+// Inventory lists everything in the world that carries this installation's owner mark, whether a state knows it or not. Places are all
+// regions that a spec of this Meridian has ever had with this provider: they say which accounts and locations there are to look at.
 type Inventory interface {
-	Inventory(ctx context.Context) ([]Object, error)
+	Inventory(ctx context.Context, places []ModuleInput) ([]Object, error)
 }
 
 // Remover removes one object that no state knows, with its data, where a person has named exactly that one. It refuses an object that is
-// not marked as it was listed. One that is gone is fine.
+// not marked as it was listed. One that is gone is fine. Places are those of Inventory.
 type Remover interface {
-	RemoveObject(ctx context.Context, o Object) error
+	RemoveObject(ctx context.Context, o Object, places []ModuleInput) error
 }
 
 // SlotLister lists, by name, what links of an incarnation hold back on a source for their targets.

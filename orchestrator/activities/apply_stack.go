@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"meridian/persistence/catalog"
@@ -89,10 +90,16 @@ func (a *Activities) applyEnded(ctx context.Context, w work, step string, res jo
 	case journal.OutcomeInterrupted:
 		return RegionResult{}, set(stacks.RegionPending, failure(res))
 	}
-	if res.Retryable || terraform.PlanAgain(res.Diagnostics) {
+	if res.Retryable || terraform.PlanAgain(res.Diagnostics) || lookAgain(w.row, res) {
 		return RegionResult{}, set(stacks.RegionPending, failure(res))
 	}
 	return RegionResult{}, set(stacks.RegionFailed, failure(res))
+}
+
+// lookAgain reports whether an apply after an interrupted one met something of the name that it wanted to make: a cloud that shows what it
+// makes only after a while had not shown what the interrupted one has made.
+func lookAgain(row catalog.RunRegion, res journal.Result) bool {
+	return row.Recovery != nil && row.Recovery.Anew && errors.Is(terraform.ErrorOf(res.Diagnostics), terraform.ErrExists)
 }
 
 // putEndpoint reads the outputs from the newest state and stores where the region answers, unless that is stored already.

@@ -20,7 +20,7 @@ var (
 )
 
 // Inventory lists the servers below the root with this installation's owner mark.
-func (p *Provider) Inventory(ctx context.Context) ([]providers.Object, error) {
+func (p *Provider) Inventory(ctx context.Context, _ []providers.ModuleInput) ([]providers.Object, error) {
 	entries, err := os.ReadDir(p.cfg.Root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -70,7 +70,7 @@ func (p *Provider) stackOf(owner string) (stacks.StackID, bool) {
 }
 
 // RemoveObject stops a server and removes its directory, if it is below the root and has the mark of the stack.
-func (p *Provider) RemoveObject(ctx context.Context, o providers.Object) error {
+func (p *Provider) RemoveObject(ctx context.Context, o providers.Object, _ []providers.ModuleInput) error {
 	if filepath.Dir(o.ID) != filepath.Clean(p.cfg.Root) {
 		return fmt.Errorf("%s is not below %s: %w", o.ID, p.cfg.Root, providers.ErrForeign)
 	}

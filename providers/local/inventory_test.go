@@ -21,7 +21,7 @@ func TestInventoryListsWhatIsMarkedAndRemovesExactlyThat(t *testing.T) {
 	must(t, os.Chmod(root, 0o711))
 	newProvider(t) // skips without PostgreSQL
 	mine, other := local.New(local.Config{Root: root, Installation: "mine"}), local.New(local.Config{Root: root, Installation: "other"})
-	if got, err := local.New(local.Config{Root: filepath.Join(root, "none"), Installation: "mine"}).Inventory(t.Context()); err != nil || len(got) != 0 {
+	if got, err := local.New(local.Config{Root: filepath.Join(root, "none"), Installation: "mine"}).Inventory(t.Context(), nil); err != nil || len(got) != 0 {
 		t.Fatalf("no root at all: %v, %v", got, err)
 	}
 	id := stacks.StackID{Namespace: "default", Name: "orders", Incarnation: "abc", Region: "ankara"}
@@ -38,29 +38,29 @@ func TestInventoryListsWhatIsMarkedAndRemovesExactlyThat(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(root, "foreign"), 0o700))
 	must(t, os.WriteFile(filepath.Join(root, "foreign", "precious"), nil, 0o600))
 
-	got, err := mine.Inventory(t.Context())
+	got, err := mine.Inventory(t.Context(), nil)
 	must(t, err)
 	if len(got) != 1 || got[0].Stack != id || got[0].ID != spec.Home || got[0].ImportID != spec.Home || !got[0].DataBearing || got[0].Type != "localdb_postgres" {
 		t.Fatalf("inventory %+v", got)
 	}
-	if of, err := other.Inventory(t.Context()); err != nil || len(of) != 0 {
+	if of, err := other.Inventory(t.Context(), nil); err != nil || len(of) != 0 {
 		t.Fatalf("another installation's inventory: %+v, %v", of, err)
 	}
 	wrong := got[0]
 	wrong.Stack.Incarnation = "xyz"
-	if err := mine.RemoveObject(t.Context(), wrong); !errors.Is(err, providers.ErrForeign) {
+	if err := mine.RemoveObject(t.Context(), wrong, nil); !errors.Is(err, providers.ErrForeign) {
 		t.Errorf("a server of another mark: %v", err)
 	}
 	wrong = got[0]
 	wrong.ID = filepath.Join(root, "deeper", "one")
-	if err := mine.RemoveObject(t.Context(), wrong); !errors.Is(err, providers.ErrForeign) {
+	if err := mine.RemoveObject(t.Context(), wrong, nil); !errors.Is(err, providers.ErrForeign) {
 		t.Errorf("a path elsewhere: %v", err)
 	}
 	if sight, err := server.Look(t.Context(), spec.Home, spec.Owner); err != nil || sight.State != server.StateRunning {
 		t.Fatalf("a refused removal touched it: %+v, %v", sight, err)
 	}
-	must(t, mine.RemoveObject(t.Context(), got[0]))
-	must(t, mine.RemoveObject(t.Context(), got[0]))
+	must(t, mine.RemoveObject(t.Context(), got[0], nil))
+	must(t, mine.RemoveObject(t.Context(), got[0], nil))
 	if _, err := os.Stat(spec.Home); !os.IsNotExist(err) {
 		t.Errorf("the home is left: %v", err)
 	}

@@ -20,6 +20,8 @@ var (
 	ErrStateWrite = errors.New("state could not be written")
 	// ErrImportMissing says that an object which was to be imported is not there (any more): look it up again.
 	ErrImportMissing = errors.New("nothing to import")
+	// ErrExists says that something of that name is there: where an apply was interrupted before, it may be what that has made.
+	ErrExists = errors.New("it exists already")
 )
 
 // known are the failures that a type, an advice or both belong to. This is the one place where terraform's texts become types.
@@ -45,7 +47,7 @@ var known = []struct {
 	{regexp.MustCompile(`quotaexceeded|quota exceeded|limitexceeded|limit exceeded`), nil, "Raise the account's quota or remove what is not needed, then apply again."},
 	{regexp.MustCompile(`cannot be destroyed|deletion protection|deletion_protection`), nil,
 		"Set spec.deletion.protect to false, apply, then remove it."},
-	{regexp.MustCompile(`already exists`), nil, "Something of this name is there that this stack did not make: remove it, or choose another name."},
+	{regexp.MustCompile(`already ?exists`), ErrExists, "Something of this name is there that this stack did not make: remove it, or choose another name."},
 	{regexp.MustCompile(`failed to load plugin schemas|failed to instantiate provider|plugin did not respond|required plugins are not installed|missing required provider`), nil,
 		"Look into the run's log for the plugin's own message; `meridian doctor` checks the plugins."},
 	{regexp.MustCompile(`no value for required variable|required variable not set`), nil, "The stack lacks a secret that its plan was made with; plan again."},

@@ -28,6 +28,7 @@ func TestClassify(t *testing.T) {
 		"stale":            {diags: failure("Saved plan is stale", "the state was changed"), err: ErrStale, advised: true},
 		"lock file":        {diags: failure("Inconsistent dependency lock file", "required by this configuration but no version is selected"), err: ErrLockFile, advised: true},
 		"state write":      {diags: failure("Failed to save state", "write terraform.tfstate: no space left on device"), err: ErrStateWrite, advised: true},
+		"name taken":       {diags: failure("creating RDS DB Instance", "api error DBInstanceAlreadyExists: DB instance already exists"), err: ErrExists, advised: true},
 		"bad value":        {diags: failure("creating RDS", "api error InvalidParameterValue: connection timed out is not a value")},
 		"denied":           {diags: failure("creating RDS", "StatusCode: 503 AccessDenied"), advised: true},
 		"unknown":          {diags: failure("something", "else")},

@@ -1,6 +1,8 @@
 package terraform
 
 import (
+	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -74,11 +76,13 @@ type work struct {
 
 // follow moves what is open by the events of one attempt.
 func (a ApplyAttempt) follow(open map[string]work) {
-	died, own := false, map[string]bool{} // that a plugin died is said of no address
+	before := maps.Clone(open)
+	died, own, exists := false, map[string]bool{}, map[string]bool{} // that a plugin died is said of no address
 	for _, e := range a.Events {
 		if d, ok := DiagnosticOf(e); ok && d.Severity == stacks.SeverityError {
 			died = died || pluginDied(d)
 			own[d.Address] = own[d.Address] || !pluginDied(d)
+			exists[d.Address] = exists[d.Address] || errors.Is(ErrorOf([]stacks.Diagnostic{d}), ErrExists)
 		}
 	}
 	for _, e := range a.Events {
@@ -101,6 +105,9 @@ func (a ApplyAttempt) follow(open map[string]work) {
 			delete(open, e.Address)
 		case EventApplyErrored:
 			stopped := !a.StoppedAt.IsZero() && !e.Time.Before(a.StoppedAt)
+			if exists[e.Address] && before[e.Address].action == stacks.ActionCreate {
+				continue // an attempt before this one has made it, and nobody saw it then: look again
+			}
 			if !stopped && (!died || own[e.Address]) {
 				delete(open, e.Address) // it failed by itself: the state says what there is
 			}

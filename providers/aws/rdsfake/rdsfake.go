@@ -54,6 +54,17 @@ type Group struct {
 	Rules map[string]string
 }
 
+// ParameterGroup is a DB parameter group.
+type ParameterGroup struct {
+	Name, Region string
+	Tags         map[string]string
+}
+
+// ARN is the group's ARN.
+func (g ParameterGroup) ARN() string {
+	return fmt.Sprintf("arn:aws:rds:%s:%s:pg:%s", g.Region, Account, g.Name)
+}
+
 // Fault is what answers to a call instead of the fake's own answer, so many times.
 type Fault struct {
 	// Status and Code are what AWS answers: 400 and "Throttling", 503 and "ServiceUnavailable".
@@ -77,6 +88,8 @@ type Fake struct {
 	managed   map[string]bool     // of these, those whose password RDS keeps
 	snapshots map[string]bool
 	groups    []Group
+	families  map[string]ParameterGroup // by "region/name"
+	pageSize  int
 	faults    map[string][]Fault // by action
 	refused   map[string]string  // the code by access key ID
 	account   string             // that GetCallerIdentity answers
@@ -88,7 +101,7 @@ type Fake struct {
 func New() *Fake {
 	f := &Fake{
 		instances: map[string]Instance{}, clusters: map[string]string{}, managed: map[string]bool{}, snapshots: map[string]bool{},
-		faults: map[string][]Fault{}, refused: map[string]string{}, account: Account, maxLength: time.Hour,
+		faults: map[string][]Fault{}, families: map[string]ParameterGroup{}, pageSize: 100, refused: map[string]string{}, account: Account, maxLength: time.Hour,
 	}
 	f.srv = httptest.NewServer(http.HandlerFunc(f.serve))
 	return f
@@ -123,6 +136,28 @@ func (f *Fake) PutCluster(region, id, status string, managed bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.clusters[region+"/"+id], f.managed[region+"/"+id] = status, managed
+}
+
+// PutParameterGroup sets a parameter group.
+func (f *Fake) PutParameterGroup(g ParameterGroup) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.families[g.Region+"/"+g.Name] = g
+}
+
+// ParameterGroup reports whether a parameter group is there.
+func (f *Fake) ParameterGroup(region, name string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.families[region+"/"+name]
+	return ok
+}
+
+// SetPageSize sets how many objects a page has.
+func (f *Fake) SetPageSize(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.pageSize = n
 }
 
 // PutGroup adds a security group.

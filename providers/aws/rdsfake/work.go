@@ -30,6 +30,7 @@ func (f *Fake) work(c call) (string, *refusal) {
 		"DescribeDBInstances": f.describe, "DescribeDBClusters": f.describeClusters, "DescribeEvents": f.events,
 		"CreateDBInstance": f.create, "CreateDBInstanceReadReplica": f.createReplica, "DeleteDBInstance": f.remove, "CreateGlobalCluster": f.createGlobal,
 		"DescribeSecurityGroups": f.describeGroups, "DescribeSecurityGroupRules": f.describeRules, "DeleteSecurityGroup": f.removeGroup,
+		"DescribeDBParameterGroups": f.describeFamilies, "DeleteDBParameterGroup": f.removeFamily, "ListTagsForResource": f.tags,
 		"GetMetricStatistics": f.statistics,
 	}
 	do, known := actions[c.action]
@@ -69,7 +70,17 @@ func (f *Fake) describe(c call) (string, *refusal) {
 	if id != "" && len(found) == 0 {
 		return "", notFound("DBInstanceNotFound", "DBInstance %s not found.", id)
 	}
-	return result(c, el("DBInstances", found...)), nil
+	page, marker := f.page(c, found)
+	return result(c, text("Marker", marker), el("DBInstances", page...)), nil
+}
+
+// page cuts a list as RDS does: the marker of the next page is where it begins.
+func (f *Fake) page(c call, all []string) (page []string, marker string) {
+	from, _ := strconv.Atoi(c.form.Get("Marker"))
+	if all = all[min(from, len(all)):]; len(all) <= f.pageSize {
+		return all, ""
+	}
+	return all[:f.pageSize], strconv.Itoa(from + f.pageSize)
 }
 
 // xml is how RDS describes an instance.
