@@ -30,6 +30,8 @@ type Change struct {
 	// same yes where it is the same.
 	Then       bool              `json:"then,omitempty"`
 	Attributes []AttributeChange `json:"attributes,omitempty"`
+	// Restores are the paths of the attributes that go back to what the newest state says: what became of the object since is undone.
+	Restores []string `json:"restores,omitempty"`
 }
 
 // AttributeChange is one attribute of a change. Sensitive values are never here: Before and After are then empty.

@@ -15,8 +15,10 @@ import (
 // What was approved may be done in part, so less is covered. "Create A" covers the import of A and the update of it in place to the values
 // that were approved. A replacement, a forgetting and an update of something that exists are covered by exactly the same alone (the values
 // that a replacement keeps were not shown, so its second half asks again), a delete by the delete of the same object. An engine's version or
-// a deletion protection changes only where exactly that change was approved. "Known after apply" covers what it has become.
-func Covers(approved, now []Change) (ok bool, why string) {
+// a deletion protection changes only where exactly that change was approved. "Known after apply" covers what it has become. Where the update
+// of an object was cut short (its address is among halfway), what that left of it may go back to what the state says: a server that was
+// being restarted is started.
+func Covers(approved, now []Change, halfway ...string) (ok bool, why string) {
 	for _, n := range now {
 		if n.Action == ActionRead {
 			continue // a look changes nothing
@@ -25,11 +27,22 @@ func Covers(approved, now []Change) (ok bool, why string) {
 		if i < 0 {
 			return false, fmt.Sprintf("%s of %s was not part of it", n.Action, n.Address)
 		}
+		if slices.Contains(halfway, n.Address) && approved[i].Action == ActionUpdate && n.Action == ActionUpdate {
+			n = n.withoutRestored()
+		}
 		if why := beyond(approved[i], n); why != "" {
 			return false, fmt.Sprintf("%s of %s: %s", n.Action, n.Address, why)
 		}
 	}
 	return true, ""
+}
+
+// withoutRestored leaves out what only undoes what an interruption did, unless it is an engine's version or a protection.
+func (c Change) withoutRestored() Change {
+	c.Attributes = slices.DeleteFunc(slices.Clone(c.Attributes), func(a AttributeChange) bool {
+		return slices.Contains(c.Restores, a.Path) && !guarded(a.Path)
+	})
+	return c
 }
 
 // beyond says what of a change goes beyond the approved one of the same address; "" where nothing does.

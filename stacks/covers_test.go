@@ -273,3 +273,35 @@ func neverBeyond(t *rapid.T, a, n Change) {
 		}
 	}
 }
+
+// TestCoversWhatAnInterruptionDid: an update that was cut short in a restart left the server stopped.
+func TestCoversWhatAnInterruptionDid(t *testing.T) {
+	t.Parallel()
+	approved := as(made(), update(attribute("settings.max_connections", "50", "51")))
+	stopped := attribute("status", `"stopped"`, `"running"`)
+	left := func(restores ...string) Change {
+		c := as(approved, func(c *Change) { c.Attributes = append(c.Attributes, stopped) })
+		c.Restores = restores
+		return c
+	}
+	upgraded := as(approved, update(attribute("engine_version", `"15"`, `"16"`)))
+	upgraded.Restores = []string{"engine_version"}
+	for name, c := range map[string]struct {
+		approved, now Change
+		halfway       []string
+		want          bool
+	}{
+		"it is started again":              {approved, left("status"), []string{server}, true},
+		"only that is left":                {approved, as(left("status"), update(stopped)), []string{server}, true},
+		"nothing was cut short":            {approved, left("status"), nil, false},
+		"another object was cut short":     {approved, left("status"), []string{"localdb_postgres.second"}, false},
+		"the state says otherwise":         {approved, left(), []string{server}, false},
+		"something else goes back":         {approved, left("settings.max_connections"), []string{server}, false},
+		"an engine's version is no matter": {approved, upgraded, []string{server}, false},
+		"not of an approved removal":       {as(approved, func(c *Change) { c.Action = ActionDelete }), left("status"), []string{server}, false},
+	} {
+		if got, why := Covers([]Change{c.approved}, []Change{c.now}, c.halfway...); got != c.want {
+			t.Errorf("%s: %v (%s)", name, got, why)
+		}
+	}
+}

@@ -49,7 +49,7 @@ func (a ApprovedRegion) covers(now RunRegion) string {
 	case len(now.Changes) == 0:
 		return "the plan does not show what it changes"
 	}
-	if ok, why := stacks.Covers(changes, now.Changes); !ok {
+	if ok, why := stacks.Covers(changes, now.Changes, now.Recovery.halfway()...); !ok {
 		return why
 	}
 	return ""

@@ -223,3 +223,37 @@ func TestRecoveryPlan(t *testing.T) {
 		t.Error("nothing is not empty")
 	}
 }
+
+// TestWhatAnInterruptedUpdateDidIsUndone: the yes to an update covers the start of what the interruption of its apply left stopped, and of
+// nothing else.
+func TestWhatAnInterruptedUpdateDidIsUndone(t *testing.T) {
+	update := stacks.Change{Address: "a", Type: "t", Action: stacks.ActionUpdate, Attributes: []stacks.AttributeChange{{Path: "size", Before: "1", After: "2"}}}
+	started := update
+	started.Attributes = append(slices.Clone(update.Attributes), stacks.AttributeChange{Path: "status", Before: `"stopped"`, After: `"running"`})
+	started.Restores = []string{"status"}
+	for name, c := range map[string]struct {
+		object string
+		want   bool
+	}{"its update was cut short": {"a", true}, "that of another was": {"b", false}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			ctx := t.Context()
+			r := h.submit(spec("orders", "15"), 0)
+			h.next("orders")
+			h.move(r.ID, stacks.PhasePending, stacks.PhasePlanning)
+			h.planRegions(r.ID, "", "one", update)
+			h.approve(r.ID)
+			h.move(r.ID, stacks.PhaseAwaiting, stacks.PhaseApplying)
+			_, err := h.Replan(ctx, r.ID, "ankara", "interrupted")
+			h.must(err)
+			h.must(h.UpdateRegion(ctx, r.ID, "ankara", func(x catalog.RunRegion) catalog.RunRegion {
+				x.Recovery = &catalog.Recovery{Step: "s", Anew: true, Objects: []catalog.Recovered{{Address: c.object, Action: stacks.ActionUpdate}}}
+				return x
+			}))
+			r = h.planRegions(r.ID, "", "two", started)
+			if ok, err := h.Approved(ctx, r.ID); err != nil || ok != c.want {
+				t.Errorf("approved: %v, %q, %v; want %v", ok, r.Message, err, c.want)
+			}
+		})
+	}
+}

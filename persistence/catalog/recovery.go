@@ -187,3 +187,16 @@ func (c *Catalog) answer(tx *store.Tx, r Run, in AnswerInput) (region string, er
 	x.Recovery, x.Message = &recovery, ""
 	return region, c.putRegion(tx, r.ID, x)
 }
+
+// halfway lists the objects whose update was cut short.
+func (r *Recovery) halfway() (out []string) {
+	if r == nil {
+		return nil
+	}
+	for _, o := range r.Objects {
+		if o.Action == stacks.ActionUpdate {
+			out = append(out, o.Address)
+		}
+	}
+	return out
+}

@@ -77,6 +77,28 @@ func (p planParts) fill(plan *Plan, dataBearing []string) {
 			plan.Drift = append(plan.Drift, c)
 		}
 	}
+	for i := range plan.Changes {
+		plan.Changes[i].Restores = restores(plan.Changes[i], plan.Drift)
+	}
+}
+
+// restores are the paths of an update that only undo what the refresh found.
+func restores(c stacks.Change, drift []stacks.Change) (out []string) {
+	i := slices.IndexFunc(drift, func(d stacks.Change) bool { return d.Address == c.Address && d.Action == stacks.ActionUpdate })
+	if c.Action != stacks.ActionUpdate || i < 0 {
+		return nil
+	}
+	for _, now := range c.Attributes {
+		if now.Sensitive || now.Unknown {
+			continue
+		}
+		if slices.ContainsFunc(drift[i].Attributes, func(was stacks.AttributeChange) bool {
+			return was.Path == now.Path && !was.Sensitive && was.Before == now.After && was.After == now.Before
+		}) {
+			out = append(out, now.Path)
+		}
+	}
+	return out
 }
 
 func readyChanges(list []objectChange, dataBearing []string, hide hider) []stacks.Change {
