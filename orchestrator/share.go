@@ -52,6 +52,23 @@ func (w *Workers) Follow(ctx context.Context, c *catalog.Catalog, changes <-chan
 	}
 }
 
+// KeepSite looks after what attempts of this machine have left, every so often until ctx ends. It is for workers on a machine without a
+// server, whose reconciler does so on its own.
+func (w *Workers) KeepSite(ctx context.Context, every time.Duration, logger *slog.Logger) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if err := w.activities.Adopt(ctx); err != nil && ctx.Err() == nil {
+			logger.Warn("what attempts have left", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
 // serveRun starts the workers that a run needs.
 func (w *Workers) serveRun(ctx context.Context, run string) error {
 	locations, err := w.activities.Locations(ctx, run)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -67,6 +68,11 @@ func joinReal(ctx context.Context, o joinOptions, logger *slog.Logger) (_ joined
 	changes := w.parts.store.Watch(following)
 	go func() {
 		defer close(w.done)
+		if w.parts.store.Shared() { // the server may be on another machine
+			var keeping sync.WaitGroup
+			defer keeping.Wait()
+			keeping.Go(func() { w.KeepSite(following, w.parts.timing.ReconcileEvery, logger) })
+		}
 		w.Follow(following, w.parts.catalog, changes, w.parts.timing.ReconcileEvery, logger)
 	}()
 	return w, nil

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -53,7 +51,7 @@ func openWorker(ctx context.Context, site terraform.Site, log *slog.Logger) (*wo
 	if w.me, err = self(); err != nil {
 		return nil, err
 	}
-	if w.siteID, err = ensureSiteID(site.Root); err != nil {
+	if w.siteID, err = ensureSiteID(site); err != nil {
 		return nil, err
 	}
 	where, err := store.Where("", site.Root)
@@ -104,25 +102,18 @@ func readTiming(text string) (stacks.Timing, error) {
 	return t, nil
 }
 
-// siteFile names the site under its root; heads carry it, so that another site's attempt is never taken for one of ours.
-const siteFile = "site"
-
 // ensureSiteID reads the site's ID, made on first use.
-func ensureSiteID(root string) (string, error) {
-	path := filepath.Join(root, siteFile)
+func ensureSiteID(site terraform.Site) (string, error) {
+	path := site.IDFile()
 	for range 2 {
-		data, err := os.ReadFile(path)
-		if id := strings.TrimSpace(string(data)); err == nil && id != "" {
-			return id, nil
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return "", fmt.Errorf("site: %w", err)
+		if id, err := site.ID(); id != "" || err != nil {
+			return id, err
 		}
 		tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
 		if err := os.WriteFile(tmp, []byte(uuid.NewString()+"\n"), 0o600); err != nil {
 			return "", fmt.Errorf("site: %w", err)
 		}
-		err = os.Link(tmp, path) // the first one wins
+		err := os.Link(tmp, path) // the first one wins
 		_ = os.Remove(tmp)
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", fmt.Errorf("site: %w", err)

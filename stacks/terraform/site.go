@@ -5,7 +5,12 @@
 package terraform
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"meridian/stacks"
 )
@@ -30,6 +35,18 @@ func (s Site) CheckDir(step string) string {
 // SpoolDir holds what the runner has written down and not yet shipped: output, snapshots, attempt.json, exit.json.
 func (s Site) SpoolDir(id stacks.StackID) string {
 	return filepath.Join(s.Root, "spool", stackDir(id))
+}
+
+// IDFile names the site: heads carry its ID, so that another site's attempt is never taken for one of ours. A site's first runner makes it.
+func (s Site) IDFile() string { return filepath.Join(s.Root, "site") }
+
+// ID reads the site's ID; it is empty where no runner has worked here yet.
+func (s Site) ID() (string, error) {
+	text, err := os.ReadFile(s.IDFile())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("site: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // Spools lists the directories of all spools that are there.
