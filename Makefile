@@ -52,12 +52,25 @@ SEED      ?= 1
 KILLS     ?= 60
 CONTROL   ?=
 DATABASES ?= 3
+SITES     ?= 0
+CHAOS     := ./orchestrator/e2e/chaos/cmd
+
+.PHONY: chaos-programs
+chaos-programs: setup
+	@mkdir -p $(BIN)/chaos
+	$(GO) build -buildvcs=false $(if $(CONTROL),-tags chaoscontrol) -o $(BIN)/chaos/ ./cmd/meridian ./cmd/meridian-runner ./cmd/terraform-provider-localdb $(CHAOS)/...
 
 .PHONY: chaos
-chaos: setup ## kill everything at random and look at the world: SEED=n KILLS=n [CONTROL=no-fence|no-lock|no-recovery|no-events|no-snapshots]
-	@mkdir -p $(BIN)/chaos
-	$(GO) build -buildvcs=false $(if $(CONTROL),-tags chaoscontrol) -o $(BIN)/chaos/ ./cmd/meridian ./cmd/meridian-runner ./cmd/terraform-provider-localdb ./orchestrator/e2e/chaos/cmd/chaos
-	@$(BIN)/chaos/chaos -bin $(BIN)/chaos -seed $(SEED) -kills $(KILLS) -databases $(DATABASES) $(if $(CONTROL),-control $(CONTROL)) $(ARGS)
+chaos: chaos-programs ## kill everything at random and look at the world: SEED=n KILLS=n [SITES=2] [CONTROL=no-fence|no-lock|no-recovery|no-events|no-snapshots]
+	@$(BIN)/chaos/chaos -bin $(BIN)/chaos -seed $(SEED) -kills $(KILLS) -databases $(DATABASES) -sites $(SITES) $(if $(CONTROL),-control $(CONTROL)) $(ARGS)
+
+.PHONY: recovery-times
+recovery-times: chaos-programs ## measure how long a run stands still after a kill (ARGS='-samples 20 -sites 1')
+	@$(BIN)/chaos/recovery -bin $(BIN)/chaos $(ARGS)
+
+.PHONY: soak
+soak: chaos-programs ## replace workers for ten minutes while 50 databases are made and changed
+	@$(BIN)/chaos/soak -bin $(BIN)/chaos $(ARGS)
 
 .PHONY: clean
 clean: ## remove what make build made

@@ -19,6 +19,8 @@ const (
 	RoleShim      Role = "shim"
 	RoleTerraform Role = "terraform"
 	RolePlugin    Role = "plugin"
+	// RoleStore is the PostgreSQL node that holds the rows, where there is one.
+	RoleStore Role = "store"
 )
 
 // Roles lists all of them.
@@ -38,7 +40,21 @@ const (
 	BlowStop     Blow = "STOP+CONT"
 	BlowStopKill Blow = "STOP+KILL"
 	BlowLinger   Blow = "KILL, STOP+CONT of the plugin,"
+	// BlowCancel asks the server to cancel a run, as a person would; BlowCancelKill kills the roles then, too.
+	BlowCancel     Blow = "CANCEL"
+	BlowCancelKill Blow = "CANCEL, KILL"
+	// These fall on all of a site. The stops last longer than its lease: the whole machine sleeps, or all but the shims, which then end what
+	// they watch. A machine that wakes lets its shims run first: that the kernel does so is taken for granted (docs/reliability.md).
+	BlowSiteKill  Blow = "KILL site"
+	BlowSiteSleep Blow = "STOP+CONT site"
+	BlowSiteStop  Blow = "STOP+CONT site without its shims"
 )
+
+// ofSite reports whether all of a site is hit.
+func (b Blow) ofSite() bool { return b == BlowSiteKill || b == BlowSiteSleep || b == BlowSiteStop }
+
+// cancels reports whether a run is cancelled.
+func (b Blow) cancels() bool { return b == BlowCancel || b == BlowCancelKill }
 
 // Decision is one kill point: when, whom, how. All of it follows from the seed.
 type Decision struct {
@@ -53,6 +69,8 @@ type Decision struct {
 	Hold     time.Duration
 	// Twice starts a second runner for a step whose runner has just begun, before the blow: what a worker does that takes the first for dead.
 	Twice bool
+	// Site is which site a blow on all of one falls on, where no create in flight says it: 1 is the first.
+	Site int
 	// Pick chooses among the stacks and processes that there are at that moment.
 	Pick uint64
 }
@@ -63,7 +81,10 @@ func (d Decision) String() string {
 	for _, r := range d.Roles {
 		roles = append(roles, string(r))
 	}
-	s := string(d.Blow) + " " + strings.Join(roles, "+")
+	if d.Blow.ofSite() {
+		roles = append(roles, fmt.Sprint(d.Site))
+	}
+	s := strings.TrimSpace(string(d.Blow) + " " + strings.Join(roles, "+"))
 	if d.Hold > 0 {
 		s += fmt.Sprintf(" for %s", d.Hold)
 	}
@@ -74,14 +95,27 @@ func (d Decision) String() string {
 const (
 	shareInCreate = 75
 	shareTwice    = 20
+	shareCancel   = 8
+	shareStore    = 6
+	shareSite     = 8
 	maxAfter      = 900 * time.Millisecond
 	maxInto       = 500 * time.Millisecond
 	minHold       = 100 * time.Millisecond
 	maxHold       = 3 * time.Second
 )
 
-// Decide makes the decisions of a run of the suite among roles: the same ones for the same seed. More kills only add to the end.
-func Decide(seed uint64, kills int, among []Role) []Decision {
+// Cast is whom the decisions of a run can mean.
+type Cast struct {
+	Roles []Role
+	// Store says that the rows are in a PostgreSQL of the suite; Sites is how many sites there are beside the server's, and Lease theirs.
+	Store bool
+	Sites int
+	Lease time.Duration
+}
+
+// Decide makes the decisions of a run of the suite: the same ones for the same seed and cast. More kills only add to the end.
+func Decide(seed uint64, kills int, cast Cast) []Decision {
+	among := cast.Roles
 	out := make([]Decision, 0, kills)
 	for n := range kills {
 		r := rand.New(rand.NewPCG(seed, uint64(n)+1))
@@ -112,9 +146,41 @@ func Decide(seed uint64, kills int, among []Role) []Decision {
 		case BlowStop, BlowStopKill:
 			d.Hold = minHold + upTo(r, maxHold-minHold)
 		}
+		if n := r.IntN(100); n < shareCancel {
+			d.Blow, d.Hold = BlowCancelKill, 0
+			if n < shareCancel/2 {
+				d.Blow, d.Roles = BlowCancel, nil
+			}
+		}
+		cast.more(r, &d)
 		out = append(out, d)
 	}
 	return out
+}
+
+// more makes some decisions blows on what only a store or sites of its own have.
+func (c Cast) more(r *rand.Rand, d *Decision) {
+	store, site, which, long := r.IntN(100), r.IntN(100), r.IntN(10), upTo(r, maxHold)
+	switch {
+	case c.Store && store < shareStore:
+		d.Roles, d.Blow, d.Hold = []Role{RoleStore}, BlowKill, 0
+		if store < shareStore/3 {
+			d.Blow, d.Hold = BlowStop, minHold+long
+		}
+	case c.Sites > 0 && site < shareSite:
+		d.Roles, d.Site, d.Hold = nil, 1+int(d.Pick%uint64(c.Sites)), 0
+		switch {
+		case which < 4:
+			d.Blow = BlowSiteKill
+		case which < 7:
+			d.Blow = BlowSiteSleep
+		default:
+			d.Blow = BlowSiteStop
+		}
+		if d.Blow != BlowSiteKill {
+			d.Hold = c.Lease + c.Lease/4 + long
+		}
+	}
 }
 
 // upTo is a duration below most, in whole milliseconds.

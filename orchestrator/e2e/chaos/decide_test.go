@@ -5,18 +5,20 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestDecisionsFollowFromTheSeed(t *testing.T) {
 	t.Parallel()
-	first := Decide(7, 500, Roles())
-	if again := Decide(7, 500, Roles()); !reflect.DeepEqual(first, again) {
+	one := Cast{Roles: Roles()}
+	first := Decide(7, 500, one)
+	if again := Decide(7, 500, one); !reflect.DeepEqual(first, again) {
 		t.Error("the same seed decides otherwise")
 	}
-	if more := Decide(7, 600, Roles()); !reflect.DeepEqual(first, more[:500]) {
+	if more := Decide(7, 600, one); !reflect.DeepEqual(first, more[:500]) {
 		t.Error("more kills change those before")
 	}
-	if reflect.DeepEqual(first, Decide(8, 500, Roles())) {
+	if reflect.DeepEqual(first, Decide(8, 500, one)) {
 		t.Error("another seed decides the same")
 	}
 	blows, roles, alone, all := map[Blow]int{}, map[Role]int{}, 0, 0
@@ -31,12 +33,12 @@ func TestDecisionsFollowFromTheSeed(t *testing.T) {
 		case len(Roles()):
 			all++
 		}
-		if stopped := d.Blow != BlowKill && d.Blow != BlowTerm; stopped != (d.Hold > 0) || d.Hold > 2*maxHold || d.After >= maxAfter || d.Into >= maxInto {
+		if stopped := d.Blow != BlowKill && d.Blow != BlowTerm && !d.Blow.cancels(); stopped != (d.Hold > 0) || d.Hold > 2*maxHold || d.After >= maxAfter || d.Into >= maxInto {
 			t.Errorf("%+v is out of its bounds", d)
 		}
 	}
-	for _, b := range []Blow{BlowKill, BlowTerm, BlowStop, BlowStopKill, BlowLinger} {
-		if blows[b] < 20 {
+	for _, b := range []Blow{BlowKill, BlowTerm, BlowStop, BlowStopKill, BlowLinger, BlowCancel, BlowCancelKill} {
+		if blows[b] < 10 {
 			t.Errorf("%s is dealt %d times in 500", b, blows[b])
 		}
 	}
@@ -53,8 +55,8 @@ func TestDecisionsFollowFromTheSeed(t *testing.T) {
 func TestDecisionsKeepToTheirRoles(t *testing.T) {
 	t.Parallel()
 	among := []Role{RoleServer, RoleShim}
-	for _, d := range Decide(1, 200, among) {
-		if len(d.Roles) == 0 || slices.ContainsFunc(d.Roles, func(r Role) bool { return !slices.Contains(among, r) }) {
+	for _, d := range Decide(1, 200, Cast{Roles: among}) {
+		if (len(d.Roles) == 0) != (d.Blow == BlowCancel) || slices.ContainsFunc(d.Roles, func(r Role) bool { return !slices.Contains(among, r) }) {
 			t.Errorf("%+v is not among %v", d, among)
 		}
 	}
@@ -126,5 +128,37 @@ func TestCreates(t *testing.T) {
 	}
 	if got := creates(open, true); !slices.Equal(got, []string{"one/ankara"}) {
 		t.Errorf("stacks that make directories: %v", got)
+	}
+}
+
+func TestDecisionsOnSites(t *testing.T) {
+	t.Parallel()
+	cast := Cast{Roles: Roles(), Store: true, Sites: 2, Lease: time.Minute}
+	blows, sites, stores := map[Blow]int{}, map[int]int{}, 0
+	for _, d := range Decide(7, 500, cast) {
+		blows[d.Blow]++
+		if slices.Contains(d.Roles, RoleStore) {
+			stores++
+		}
+		if !d.Blow.ofSite() {
+			continue
+		}
+		sites[d.Site]++
+		if d.Blow != BlowSiteKill && d.Hold < cast.Lease*5/4 {
+			t.Errorf("%+v is shorter than the lease of %s", d, cast.Lease)
+		}
+	}
+	for _, b := range []Blow{BlowSiteKill, BlowSiteSleep, BlowSiteStop} {
+		if blows[b] < 5 {
+			t.Errorf("%s is dealt %d times in 500", b, blows[b])
+		}
+	}
+	if stores < 15 || len(sites) != 2 {
+		t.Errorf("the store is hit %d times, sites %v", stores, sites)
+	}
+	for _, d := range Decide(7, 500, Cast{Roles: Roles(), Store: true}) {
+		if d.Blow.ofSite() {
+			t.Errorf("%+v, and there is one site", d)
+		}
 	}
 }

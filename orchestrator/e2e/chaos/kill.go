@@ -39,17 +39,27 @@ func (s *suite) kill(ctx context.Context, decisions []Decision) error {
 		if err != nil {
 			return err
 		}
+		hit := 0
+		var names []string
+		var creating bool
+		if d.Blow.cancels() {
+			var of string
+			if of, creating = s.cancel(ctx, d, stack); of != "" {
+				hit++
+				names = append(names, of)
+			}
+		}
 		victims, err := s.victims(ctx, d, stack)
 		if err != nil {
 			return err
 		}
-		creating := s.creating(victims)
-		hit := 0
-		var names []string
+		creating = s.creating(victims) || creating
 		for _, v := range victims {
 			if strike(v, d.Blow) {
 				hit++
-				names = append(names, strings.TrimRight(string(v.role)+" "+v.stack, " "))
+				if name := strings.TrimRight(string(v.role)+" "+v.stack, " "); v.role != RoleStore || !slices.Contains(names, name) {
+					names = append(names, name)
+				}
 			}
 		}
 		if hit == 0 {
@@ -79,7 +89,7 @@ func strike(p process, b Blow) bool {
 	switch {
 	case b == BlowTerm:
 		return p.signal(syscall.SIGTERM)
-	case b == BlowStop, b == BlowStopKill, b == BlowLinger && p.role == RolePlugin:
+	case b == BlowStop, b == BlowStopKill, b == BlowSiteSleep, b == BlowSiteStop, b == BlowLinger && p.role == RolePlugin:
 		return p.signal(syscall.SIGSTOP)
 	}
 	return p.signal(syscall.SIGKILL)
@@ -124,7 +134,7 @@ func (s *suite) again(p process) error {
 	cmd := exec.Command(program, p.args[1:]...)
 	cmd.Env = strings.Split(strings.TrimRight(string(environ), "\x00"), "\x00")
 	cmd.Dir, cmd.SysProcAttr = "/", &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	if err := s.startAt(s.siteOf(p), cmd); err != nil {
 		return err
 	}
 	go func() { _ = cmd.Wait() }() // it ends by itself: there is a lock, or a result
@@ -134,6 +144,14 @@ func (s *suite) again(p process) error {
 // release deals the second part: it lets stopped processes go on, or kills them. No process stays stopped, also when ctx ends.
 func release(ctx context.Context, victims []process, d Decision) {
 	pause(ctx, d.Hold)
+	if d.Blow == BlowSiteSleep {
+		for _, v := range victims {
+			if v.role == RoleShim {
+				v.signal(syscall.SIGCONT)
+			}
+		}
+		pause(ctx, shimsFirst)
+	}
 	for _, v := range victims {
 		if d.Blow == BlowStopKill {
 			v.signal(syscall.SIGKILL)
@@ -142,6 +160,9 @@ func release(ctx context.Context, victims []process, d Decision) {
 		}
 	}
 }
+
+// shimsFirst is how much earlier shims go on than the others of a site that wakes.
+const shimsFirst = time.Second
 
 // await waits for the moment of a decision and returns the stack whose create is in flight then, or "".
 func (s *suite) await(ctx context.Context, d Decision) (string, error) {
@@ -184,6 +205,14 @@ func creates(open []entry, many bool) (out []string) {
 // victims finds a process for each role of a decision: of the stack where one is given, else all of one stack that has some. Where none of
 // the roles has a process for a while, whatever works on a stack takes the blow, else the server.
 func (s *suite) victims(ctx context.Context, d Decision, stack string) ([]process, error) {
+	switch {
+	case d.Blow.ofSite():
+		return s.all(d, stack), nil
+	case slices.Contains(d.Roles, RoleStore):
+		return s.nodeProcesses(), nil
+	case len(d.Roles) == 0:
+		return nil, nil
+	}
 	begin := time.Now()
 	for {
 		if out := choose(processes(s.Data), d, stack); len(out) > 0 {
@@ -199,6 +228,21 @@ func (s *suite) victims(ctx context.Context, d Decision, stack string) ([]proces
 			return nil, context.Cause(ctx)
 		}
 	}
+}
+
+// all is what a blow on a whole site hits: on the one where a stack's create is in flight.
+func (s *suite) all(d Decision, stack string) []process {
+	site := d.Site
+	for _, p := range processes(s.Data) {
+		if at := s.siteOf(p); stack != "" && p.stack == stack && at > 0 {
+			site = at
+		}
+	}
+	members := s.members(site)
+	if d.Blow == BlowSiteStop {
+		members = slices.DeleteFunc(members, func(p process) bool { return p.role == RoleShim })
+	}
+	return members
 }
 
 // choose is which of the living processes a decision means. It is pure.

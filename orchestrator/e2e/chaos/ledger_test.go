@@ -96,3 +96,13 @@ func TestStackOfPath(t *testing.T) {
 		}
 	}
 }
+
+func TestFinished(t *testing.T) {
+	t.Parallel()
+	const home = "/s/default.c1.one.ankara"
+	entries := lines("1 create begin "+home, "1 create begin "+home+".beside.01", "1 create end "+home+".beside.01", "1 create begin "+home+".beside.02",
+		"1 create end "+home+".beside.02", "1 delete begin "+home+".beside.02", "2 create end /s/default.c1.two.ankara")
+	if got := finished(entries, "one"); !slices.Equal(got, []string{home + ".beside.01"}) {
+		t.Errorf("finished: %v", got)
+	}
+}

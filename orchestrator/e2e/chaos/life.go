@@ -126,7 +126,7 @@ const tries = 3
 
 // done begins a run and follows it to its good end. A run that fails needs a person: it is counted, and begun again.
 func (s *suite) done(ctx context.Context, name string, begin func() (string, error)) (run, error) {
-	for range tries {
+	for try := 0; try < tries; {
 		id, err := begin()
 		if isCode(err, "not_found", "conflict", "refused", "invalid_spec") {
 			s.found(flaw{"human", fmt.Sprintf("%s: %v", name, err)})
@@ -135,13 +135,25 @@ func (s *suite) done(ctx context.Context, name string, begin func() (string, err
 		if err != nil {
 			return run{}, err
 		}
+		ended := s.follows(id)
 		r, err := s.follow(ctx, id)
+		ended()
 		if err != nil {
 			return r, err
 		}
-		if r.Phase == "done" {
+		switch incarnation, _, _ := strings.Cut(id, "-"); {
+		case r.Phase == "done":
 			return r, nil
+		case r.Phase == "cancelled" && s.wasCancelled(id): // the next one goes on from there
+			s.mu.Lock()
+			s.result.Cancelled++
+			s.mu.Unlock()
+			if err := s.kept(name, incarnation); err != nil {
+				return r, err
+			}
+			continue
 		}
+		try++
 		s.found(flaw{"human", name + ": " + r.String()})
 	}
 	return run{}, errGivenUp

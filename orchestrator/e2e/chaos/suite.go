@@ -31,6 +31,15 @@ type Options struct {
 	Directories int
 	// Workers is how many `meridian worker` run beside the server, which holds one too.
 	Workers int
+	// Postgres puts the rows into a PostgreSQL that the suite starts, and kills, too.
+	Postgres bool
+	// Sites is how many sites the workers are on, each with its own view of the data directory, with the server on another; 0 is one
+	// machine for all. It wants Postgres, and processes that may have mount namespaces of their own.
+	Sites int
+	// Lease is that of Timing: a site is stopped for longer.
+	Lease time.Duration
+	// Apart leaves all work to the workers; with sites it is always so.
+	Apart bool
 	// Delay holds each create up, so that there is time to kill in the middle of it.
 	Delay time.Duration
 	// Patience is how long a run may take before it counts as stuck.
@@ -47,7 +56,7 @@ type Options struct {
 type Result struct {
 	Kills, InCreate                         int
 	Orphans, Duplicates, Lost, Stuck, Human int
-	Applied, Updated, Destroyed             int
+	Applied, Updated, Destroyed, Cancelled  int
 }
 
 // String is the last line.
@@ -67,33 +76,33 @@ type suite struct {
 	began  time.Time
 	killed chan struct{} // closed after the last kill
 
-	mu      sync.Mutex
-	result  Result
-	mayGo   map[string]time.Time // since when objects of a stack ("incarnation/region") may be removed
-	given   map[string]bool      // incarnations that were given up: what they leave was counted once
-	servers map[Role][]int       // processes that the suite started
-	logs    sync.Mutex
+	mu     sync.Mutex
+	result Result
+	mayGo  map[string]time.Time // since when objects of a stack ("incarnation/region") may be removed
+	given  map[string]bool      // incarnations that were given up: what they leave was counted once
+	going  map[string]string    // the run that goes on, by its incarnation
+	// cancelled are the runs whose end the suite asked for.
+	cancelled map[string]bool
+	servers   map[Role][]int // processes that the suite started
+	views     map[string]int // the site that has a mount namespace
+	shut      map[int]bool   // sites on which nothing is started again
+	node      *node          // nil where the rows are in the data directory
+	logs      sync.Mutex
 }
 
 // Run kills as Options say while databases are made, changed and removed, and returns what was found once all of them are gone. An error
 // means that the suite itself could not go on.
 func Run(ctx context.Context, o Options) (Result, error) {
-	s := &suite{
-		Options: o, client: client{o.Data}, ledger: newLedger(filepath.Join(o.Aside, "ledger")), began: time.Now(), killed: make(chan struct{}),
-		mayGo: map[string]time.Time{}, given: map[string]bool{}, servers: map[Role][]int{},
-	}
+	s := newSuite(o)
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	var keepers sync.WaitGroup
 	keeping, stop := context.WithCancel(ctx)
-	keepers.Go(func() { s.keep(keeping, fail, RoleServer, 0, "server", "--listen", "127.0.0.1:0", "--ui=false") })
-	if err := s.client.read(ctx, "/version", &struct{}{}); err != nil {
+	err := s.start(ctx, keeping, fail, &keepers)
+	if err != nil {
 		stop()
 		keepers.Wait()
-		return s.result, fmt.Errorf("the server does not start: %w", err)
-	}
-	for n := range o.Workers {
-		keepers.Go(func() { s.keep(keeping, fail, RoleWorker, n+1, "worker") })
+		return s.result, err
 	}
 	var lives sync.WaitGroup
 	for n := range o.Databases {
@@ -110,7 +119,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if o.Workers == 0 {
 		among = slices.DeleteFunc(slices.Clone(among), func(r Role) bool { return r == RoleWorker })
 	}
-	if err := s.kill(ctx, Decide(o.Seed, o.Kills, among)); err != nil {
+	if err := s.kill(ctx, Decide(o.Seed, o.Kills, Cast{Roles: among, Store: o.Postgres, Sites: o.Sites, Lease: o.Lease})); err != nil {
 		fail(err)
 	}
 	close(s.killed)
@@ -118,12 +127,60 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if ctx.Err() == nil {
 		s.final(ctx)
 	}
-	err := context.Cause(ctx)
+	err = context.Cause(ctx)
 	stop()
 	keepers.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.result, err
+}
+
+func newSuite(o Options) *suite {
+	return &suite{
+		Options: o, client: client{o.Data}, ledger: newLedger(filepath.Join(o.Aside, "ledger")), began: time.Now(), killed: make(chan struct{}),
+		mayGo: map[string]time.Time{}, given: map[string]bool{}, servers: map[Role][]int{},
+		going: map[string]string{}, cancelled: map[string]bool{}, views: map[string]int{}, shut: map[int]bool{},
+	}
+}
+
+// start starts what Options say: the store, the server, and the workers on their sites.
+func (s *suite) start(ctx, keeping context.Context, fail context.CancelCauseFunc, keepers *sync.WaitGroup) error {
+	var err error
+	if s.Sites > 0 {
+		if err := s.makeSites(ctx); err != nil {
+			return err
+		}
+	}
+	if s.Postgres {
+		if s.node, err = newNode(ctx, filepath.Join(s.Aside, "store")); err != nil {
+			return err
+		}
+		keepers.Go(func() { s.keepNode(keeping, fail) })
+		if err := s.node.answers(ctx); err != nil {
+			return fmt.Errorf("the store does not start: %w", err)
+		}
+	}
+	args := []string{"--listen", "127.0.0.1:0", "--ui=false"}
+	if s.Sites > 0 || s.Apart {
+		args = append(args, "--no-worker")
+	}
+	keepers.Go(func() { s.keep(keeping, fail, RoleServer, 0, 0, "server", args...) })
+	if err := s.client.read(ctx, "/version", &struct{}{}); err != nil {
+		return fmt.Errorf("the server does not start: %w", err)
+	}
+	for n := range s.Workers {
+		if s.Sites > 0 {
+			s.work(keeping, fail, keepers, 1+n%s.Sites, n+1)
+		} else {
+			s.work(keeping, fail, keepers, 0, n+1)
+		}
+	}
+	return nil
+}
+
+// work keeps a worker on a site.
+func (s *suite) work(ctx context.Context, fail context.CancelCauseFunc, keepers *sync.WaitGroup, site, n int) {
+	keepers.Go(func() { s.keep(ctx, fail, RoleWorker, site, n, "worker") })
 }
 
 // over reports whether the last kill has fallen.
@@ -172,6 +229,9 @@ func (s *suite) environment() []string {
 	if s.Timing != "" {
 		env = append(env, "MERIDIAN_TIMING="+s.Timing)
 	}
+	if s.node != nil {
+		env = append(env, "MERIDIAN_STORE="+s.node.url)
+	}
 	if s.Control != "" {
 		env = append(env, "MERIDIAN_CHAOS_CONTROL="+s.Control)
 	}
@@ -187,13 +247,19 @@ const (
 	quickEnds = 20
 )
 
-// keep runs one program of Meridian for ever, and kills it in the end.
-func (s *suite) keep(ctx context.Context, fail context.CancelCauseFunc, role Role, n int, verb string, args ...string) {
+// keep runs one program of Meridian on a site for ever, and kills it in the end.
+func (s *suite) keep(ctx context.Context, fail context.CancelCauseFunc, role Role, site, n int, verb string, args ...string) {
 	logFile := filepath.Join(s.Aside, fmt.Sprintf("%s-%d.log", role, n))
 	short := 0
 	for ctx.Err() == nil {
+		if s.isShut(site) {
+			pause(ctx, restart)
+			continue
+		}
 		started := time.Now()
-		err := s.once(ctx, logFile, role, append([]string{verb, "--data", s.Data}, args...))
+		cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "meridian"), append([]string{verb, "--data", s.Data}, args...)...)
+		cmd.Env = s.environment()
+		err := s.runOnce(cmd, logFile, role, site)
 		if ctx.Err() != nil {
 			return
 		}
@@ -210,16 +276,15 @@ func (s *suite) keep(ctx context.Context, fail context.CancelCauseFunc, role Rol
 	}
 }
 
-// once runs one program to its end.
-func (s *suite) once(ctx context.Context, logFile string, role Role, args []string) error {
+// runOnce runs one program on a site to its end, whichever that is.
+func (s *suite) runOnce(cmd *exec.Cmd, logFile string, role Role, site int) error {
 	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.CommandContext(ctx, filepath.Join(s.Bin, "meridian"), args...)
-	cmd.Env, cmd.Stdout, cmd.Stderr = s.environment(), log, log
-	if err := cmd.Start(); err != nil {
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := s.startAt(site, cmd); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -236,11 +301,18 @@ func (s *suite) once(ctx context.Context, logFile string, role Role, args []stri
 	return err
 }
 
+// ScaledLease is the lease of Scaled, and DefaultLease the one that users have.
+const (
+	ScaledLease  = 10 * time.Second
+	DefaultLease = 10 * time.Minute
+)
+
 // Scaled is a Timing that makes a run of the suite short: what users wait ten seconds for takes two.
 func Scaled() string {
 	text, _ := json.Marshal(map[string]time.Duration{
 		"Heartbeat": 2 * time.Second, "BeatEvery": time.Second, "ReconcileEvery": time.Second, "ReadyMaxEvery": 2 * time.Second,
 		"StopGrace": 10 * time.Second, "WorkflowTaskTimeout": 2 * time.Second,
+		"Lease": ScaledLease, "LeaseStop": ScaledLease / 2, "LeaseKill": ScaledLease / 4,
 	})
 	return string(text)
 }

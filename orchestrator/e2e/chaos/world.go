@@ -212,8 +212,10 @@ func (w *witness) gone(ctx context.Context) error {
 				out = append(out, fmt.Sprintf("process %d: %s", p.pid, strings.Join(p.args, " ")))
 			}
 		}
-		for _, dir := range []string{"servers", "work", "spool"} {
-			out = append(out, filesOf(filepath.Join(w.Data, dir), w.incarnation)...)
+		for _, root := range w.roots() {
+			for _, dir := range []string{"servers", "work", "spool"} {
+				out = append(out, filesOf(filepath.Join(root, dir), w.incarnation)...)
+			}
 		}
 		return out
 	})

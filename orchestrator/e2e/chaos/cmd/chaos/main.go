@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,6 +18,10 @@ import (
 )
 
 func main() {
+	if entered, err := chaos.Entered(os.Args[1:]); entered {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)
 		os.Exit(1)
@@ -27,8 +30,9 @@ func main() {
 
 func run() error {
 	var o chaos.Options
+	var bin string
 	var plain bool
-	flag.StringVar(&o.Bin, "bin", "bin", "directory of meridian, meridian-runner and terraform-provider-localdb")
+	flag.StringVar(&bin, "bin", "bin", "directory of meridian, meridian-runner and terraform-provider-localdb")
 	flag.Uint64Var(&o.Seed, "seed", 1, "what all decisions follow from")
 	flag.IntVar(&o.Kills, "kills", 60, "how many kill points")
 	flag.IntVar(&o.Databases, "databases", 3, "databases at once, each in two regions")
@@ -47,42 +51,36 @@ func run() error {
 		}
 		return nil
 	})
+	flag.BoolVar(&o.Postgres, "postgres", false, "put the rows into a PostgreSQL, which is killed too")
+	flag.IntVar(&o.Sites, "sites", 0, "how many sites the workers are on, with the rows in PostgreSQL and two workers on each; 0 is one machine for all")
 	flag.Parse()
+	if o.Sites > 0 {
+		o.Postgres, o.Workers = true, 2*o.Sites
+	}
 	switch o.Control {
 	case "", "no-lock", "no-recovery", "no-events", "no-snapshots":
 	case "no-fence":
-		return errors.New("on one site the locks keep every second writer out, so this control cannot fail here: " +
-			"run go test ./persistence/journal -run TestTheModelFailsWithout")
+		if o.Sites < 2 {
+			return errors.New("on one site the locks keep every second writer out, so this control cannot fail there: add -sites 2")
+		}
 	default:
 		return fmt.Errorf("%q is no control: see `make help`", o.Control)
 	}
+	o.Lease = chaos.DefaultLease
 	if !plain {
-		o.Timing = chaos.Scaled()
+		o.Timing, o.Lease = chaos.Scaled(), chaos.ScaledLease
 	}
-	o.Log = os.Stderr
-	var err error
-	if o.Bin, err = filepath.Abs(o.Bin); err != nil {
-		return err
-	}
-	root, err := os.MkdirTemp("", "m-chaos-")
+	root, dirs, err := chaos.Root(bin)
 	if err != nil {
 		return err
 	}
-	o.Data, o.Aside = filepath.Join(root, "data"), filepath.Join(root, "aside")
-	for _, dir := range []string{root, o.Data, o.Aside} { // PostgreSQL's user passes through
-		if err := os.MkdirAll(dir, 0o711); err != nil {
-			return err
-		}
-		if err := os.Chmod(dir, 0o711); err != nil {
-			return err
-		}
-	}
+	o.Bin, o.Data, o.Aside, o.Log = dirs.Bin, dirs.Data, dirs.Aside, os.Stderr
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	fmt.Fprintf(os.Stderr, "seed %d, %d kills, %d databases at once, %d resources a stack; in %s\n", o.Seed, o.Kills, o.Databases, o.Directories+1, root)
 	result, err := chaos.Run(ctx, o)
 	chaos.Clear(o.Data)
-	fmt.Fprintf(os.Stderr, "%d applies, %d changes and %d removals done\n", result.Applied, result.Updated, result.Destroyed)
+	fmt.Fprintf(os.Stderr, "%d applies, %d changes and %d removals done, %d runs cancelled\n", result.Applied, result.Updated, result.Destroyed, result.Cancelled)
 	fmt.Println(result)
 	if err == nil && !result.Zero() {
 		err = fmt.Errorf("something was found; all of it is kept in %s", root)
