@@ -52,6 +52,12 @@ type ModuleCaller interface {
 	ModuleCall(in ModuleInput) (stacks.ModuleCall, error)
 }
 
+// ReplicaMaker makes a region as a physical replica of another region of the same provider: a link of mode physical. Its module call names
+// the source by what is known before the source is made, and is planned with it.
+type ReplicaMaker interface {
+	MakesReplicas(engine string) bool
+}
+
 // LaunchMemory says how much memory one launch of terraform uses with this provider, plugins included, in MiB: so much of what the machine
 // has is set aside for it. A provider that does not say is a light one.
 type LaunchMemory interface {
@@ -108,11 +114,18 @@ type Target struct {
 	Region   string
 	Endpoint stacks.Endpoint
 	Password string
+	// Follows says that it is a physical replica: it takes no writes, and what is in it is its source's.
+	Follows bool
 }
 
 // Prober is the third gate of readiness: a query answers. (The second, TCP, is the caller's.)
 type Prober interface {
 	Probe(ctx context.Context, t Target) error
+}
+
+// LinkModes lists the modes of the links that an engine makes itself, whoever runs it.
+type LinkModes interface {
+	LinkModes() []stacks.LinkMode
 }
 
 // Objects are the databases and users that a region must have. Passwords maps a user's name to its password.

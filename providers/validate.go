@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"meridian/stacks"
 )
@@ -23,6 +24,22 @@ func (r *Registry) EngineVersions(ctx context.Context, provider, engine string) 
 		return nil, err
 	}
 	return c.EngineVersions(ctx, engine)
+}
+
+// LinkModes are the engine's own, and between two regions of one provider also physical where that one makes replicas.
+func (r *Registry) LinkModes(engine, from, to string) []stacks.LinkMode {
+	var modes []stacks.LinkMode
+	if e, err := r.Engine(engine); err == nil {
+		if c, err := As[LinkModes](e); err == nil {
+			modes = slices.Clone(c.LinkModes())
+		}
+	}
+	if p, err := r.Provider(from); err == nil && from == to {
+		if c, err := As[ReplicaMaker](p); err == nil && c.MakesReplicas(engine) {
+			modes = append(modes, stacks.LinkPhysical)
+		}
+	}
+	return modes
 }
 
 // ValidateRegion asks the region's provider; one that checks nothing, or that is not there, has nothing to say.

@@ -68,6 +68,9 @@ func defaultReplication(db Database) Replication {
 		l.From = cmp.Or(l.From, db.Primary())
 		l.Mode = cmp.Or(l.Mode, LinkLogical) // only a link that is to be dropped may leave it out
 		l.Databases = sortedSet(db.linked(l))
+		if l.Mode == LinkPhysical {
+			l.Databases = nil // it carries the whole server
+		}
 		out.Links = append(out.Links, l)
 	}
 	slices.SortFunc(out.Links, func(a, b Link) int { return cmp.Compare(a.Name(), b.Name()) })

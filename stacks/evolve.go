@@ -12,7 +12,7 @@ func CheckChange(old, new Database) []Diagnostic {
 	add := func(severity Severity, rule, path, summary, detail, next string) {
 		ds = append(ds, Diagnostic{Severity: severity, Rule: rule, Field: path, Summary: summary, Detail: detail, Next: next})
 	}
-	for _, d := range slices.Concat(changedEngine(old, new), changedRegions(old, new)) {
+	for _, d := range slices.Concat(changedEngine(old, new), changedRegions(old, new), changedSources(old, new)) {
 		add(SeverityError, d.Rule, d.Field, d.Summary, d.Detail, d.Next)
 	}
 	for _, d := range slices.Concat(leftOut(old, new), droppedNow(old, new)) {
@@ -56,6 +56,28 @@ func changedRegions(old, new Database) []Diagnostic {
 			ds = append(ds, Diagnostic{Rule: "region.moved", Field: path + "." + field, Summary: fmt.Sprintf("region %q would move from %s %q to %q", was.Name, field, from, to),
 				Detail: "moving a region destroys its data", Next: fmt.Sprintf("write %s: %s, or allow the loss for once with spec.allowReplace: [%s]", field, from, was.Name)})
 		}
+	}
+	return ds
+}
+
+// changedSources refuses a region that becomes a physical replica, of another region, or of none: each of these is another database.
+func changedSources(old, new Database) []Diagnostic {
+	var ds []Diagnostic
+	for i, r := range new.Spec.Regions {
+		if _, there := old.Region(r.Name); !there || new.ReplaceAllowed(r.Name) {
+			continue
+		}
+		was, _ := old.PhysicalSource(r.Name)
+		is, _ := new.PhysicalSource(r.Name)
+		if was.Name == is.Name {
+			continue
+		}
+		summary := fmt.Sprintf("region %q cannot become a physical replica of %q", r.Name, is.Name)
+		if is.Name == "" {
+			summary = fmt.Sprintf("region %q is a physical replica of %q and cannot become a database of its own", r.Name, was.Name)
+		}
+		ds = append(ds, Diagnostic{Rule: "region.source", Field: fmt.Sprintf("spec.regions[%d]", i), Summary: summary,
+			Next: fmt.Sprintf("put the link back as it was, or allow the loss of the region's data for once with spec.allowReplace: [%s]", r.Name)})
 	}
 	return ds
 }

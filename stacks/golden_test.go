@@ -57,6 +57,13 @@ func (capabilities) EngineVersions(_ context.Context, provider, engine string) (
 	return versions[provider+" "+engine], nil
 }
 
+func (capabilities) LinkModes(_, from, to string) []stacks.LinkMode {
+	if from == "other" && to == "other" {
+		return []stacks.LinkMode{stacks.LinkLogical, stacks.LinkPhysical}
+	}
+	return []stacks.LinkMode{stacks.LinkLogical}
+}
+
 func (capabilities) ValidateRegion(_ context.Context, db stacks.Database, r stacks.Region) []stacks.Diagnostic {
 	if _, ok := db.Spec.Engine.Parameters["max_conections"]; ok && r.Provider == "local" {
 		return []stacks.Diagnostic{{Severity: stacks.SeverityError, Rule: "parameter.unknown", Field: "spec.engine.parameters.max_conections",

@@ -109,6 +109,13 @@ func checkCall(id StackID, call ModuleCall) error {
 				return fmt.Errorf("provider %q: %q cannot name an argument", p.LocalName, name)
 			}
 		}
+		for block, arguments := range p.Blocks {
+			for _, name := range append(sortedKeys(arguments), block) {
+				if !hclsyntax.ValidIdentifier(name) || slices.Contains(providerWords, name) {
+					return fmt.Errorf("provider %q: %q cannot name a block or an argument of one", p.LocalName, name)
+				}
+			}
+		}
 	}
 	return nil
 }
@@ -161,7 +168,7 @@ func providersFile(providers []ProviderConfig) (File, error) {
 	comment(f.Body(), "How the providers are reached. Credentials come from the environment, never from here.")
 	some := false
 	for _, p := range providers {
-		if len(p.Config) == 0 {
+		if len(p.Config)+len(p.Blocks) == 0 {
 			continue
 		}
 		if some {
@@ -175,6 +182,17 @@ func providersFile(providers []ProviderConfig) (File, error) {
 				return File{}, fmt.Errorf("provider %s: %s: %w", p.LocalName, name, err)
 			}
 			body.SetAttributeRaw(name, tokens)
+		}
+		for _, block := range sortedKeys(p.Blocks) {
+			body.AppendNewline()
+			inner := body.AppendNewBlock(block, nil).Body()
+			for _, name := range sortedKeys(p.Blocks[block]) {
+				tokens, err := valueTokens(p.Blocks[block][name])
+				if err != nil {
+					return File{}, fmt.Errorf("provider %s: %s.%s: %w", p.LocalName, block, name, err)
+				}
+				inner.SetAttributeRaw(name, tokens)
+			}
 		}
 	}
 	if !some {

@@ -51,6 +51,7 @@ func cloudCall() stacks.ModuleCall {
 		ProviderRequirement: stacks.ProviderRequirement{LocalName: "aws", Source: "hashicorp/aws", Version: "5.100.0"},
 		Config: map[string]any{"region": "eu-central-1", "max_retries": 5, "skip_metadata_api_check": true, "factor": 1.5, "allowed_account_ids": []string{"123456789012"},
 			"empty": []any{}, "tags": map[string]any{}},
+		Blocks: map[string]map[string]any{"assume_role": {"role_arn": "arn:aws:iam::123456789012:role/db", "duration": "1h"}},
 	})
 	return c
 }

@@ -122,6 +122,10 @@ func narrowings() map[string]func(*jsonschema.Schema) {
 	text := func(pattern string, most uint64) func(*jsonschema.Schema) {
 		return func(s *jsonschema.Schema) { s.Pattern, s.MaxLength = pattern, &most }
 	}
+	modes := make([]any, 0, len(LinkModes))
+	for _, m := range LinkModes {
+		modes = append(modes, m)
+	}
 	oneOf := func(words ...any) func(*jsonschema.Schema) {
 		return func(s *jsonschema.Schema) { s.Enum = words }
 	}
@@ -138,11 +142,11 @@ func narrowings() map[string]func(*jsonschema.Schema) {
 		"User.name":            text(ident, MaxIdentifier),
 		"Region.name":          text(label, MaxRegion),
 		"Region.role":          oneOf(RolePrimary, RoleReplica),
-		"Replication.mode":     oneOf(LinkLogical),
+		"Replication.mode":     oneOf(modes...),
 		"Replication.maxLag": func(s *jsonschema.Schema) {
 			s.Type, s.Pattern = "string", `^[0-9.]+(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*$`
 		},
-		"Link.mode":        oneOf(LinkLogical),
+		"Link.mode":        oneOf(modes...),
 		"Deletion.protect": func(s *jsonschema.Schema) { s.Default = true },
 	}
 }

@@ -80,8 +80,19 @@ type Region struct {
 // LinkMode says how a link replicates.
 type LinkMode string
 
-// LinkLogical replicates rows by the engine's logical replication.
-const LinkLogical LinkMode = "logical"
+// The modes of a link.
+const (
+	// LinkLogical replicates rows by the engine's logical replication.
+	LinkLogical LinkMode = "logical"
+	// LinkPhysical makes the target's database as a replica of the whole source; the provider makes it, after its source is ready.
+	LinkPhysical LinkMode = "physical"
+)
+
+// LinkModes are all modes; which of them a link can have, its engine and its providers say.
+var LinkModes = []LinkMode{LinkLogical, LinkPhysical}
+
+// Joins reports whether a link of this mode makes its target a part of its source: the target is made only once the source is ready.
+func (m LinkMode) Joins() bool { return m == LinkPhysical }
 
 // Replication says what flows between the regions. Mode and Databases without Links are short for one link from the primary
 // to each replica; Default expands them into Links and clears them.
@@ -121,6 +132,27 @@ func (d Database) Region(name string) (Region, bool) {
 		}
 	}
 	return Region{}, false
+}
+
+// PhysicalSource returns the region that a region is a physical replica of, if it is one.
+func (d Database) PhysicalSource(region string) (Region, bool) {
+	for _, l := range d.Spec.Replication.Links {
+		if l.To == region && l.Mode == LinkPhysical && !l.Drop {
+			return d.Region(l.From)
+		}
+	}
+	return Region{}, false
+}
+
+// MadeAfter lists the regions that have to be ready before a region is made, because it joins them.
+func (d Database) MadeAfter(region string) []string {
+	var out []string
+	for _, l := range d.Spec.Replication.Links {
+		if l.To == region && l.Mode.Joins() && !l.Drop {
+			out = append(out, l.From)
+		}
+	}
+	return out
 }
 
 // Primary returns the name of the primary region, or "" where validation has not passed.

@@ -80,6 +80,8 @@ type ModuleCall struct {
 type ProviderConfig struct {
 	ProviderRequirement
 	Config map[string]any
+	// Blocks are nested blocks of the configuration, one of each name, like assume_role.
+	Blocks map[string]map[string]any
 }
 
 // Placement is what the catalog gave a region for its life: for provider local a loopback address, a port and a data directory.

@@ -71,6 +71,9 @@ func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 			}
 		}
 	}
+	if engineKnown {
+		c.linkModes(caps)
+	}
 	if spec.Engine.Version == "" && len(asked) > 1 && !HasErrors(c.ds) {
 		if _, err := newestMajor(ctx, c.db, caps); err != nil {
 			c.refuse("engine.version", "spec.engine", "say spec.engine.version, or choose other providers", "%s", err)

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -51,7 +52,7 @@ func (c *checker) end(path, region string, drop bool) bool {
 
 func (c *checker) links(links []Link) {
 	primary := c.db.Primary()
-	g := graph{primary: primary, targets: map[string][]string{}, arriving: map[[2]string]string{}}
+	g := graph{primary: primary, targets: map[string][]string{}, arriving: map[[2]string]string{}, filled: map[string]string{}, whole: map[string]string{}}
 	seen := map[string]string{}
 	for i, l := range links {
 		path := fmt.Sprintf("spec.replication.links[%d]", i)
@@ -88,6 +89,8 @@ type graph struct {
 	primary  string
 	targets  map[string][]string  // from a region to those that it fills
 	arriving map[[2]string]string // (region, database) to the link that fills it
+	filled   map[string]string    // from a region to a link that fills it
+	whole    map[string]string    // from a region to the physical link that makes it
 }
 
 // flow refuses a link that leads into the primary, closes a circle, or fills what another link fills.
@@ -101,6 +104,18 @@ func (c *checker) flow(g graph, path string, l Link) {
 		return
 	}
 	g.targets[l.From] = append(g.targets[l.From], l.To)
+	if l.Mode == LinkPhysical {
+		if len(l.Databases) > 0 {
+			c.refuse("link.whole", path+".databases", "leave it out", "a physical link carries the whole server, not single databases")
+		}
+		if g.filled[l.To] != "" {
+			c.refuse("link.fan-in", path, "let it arrive by one link", "region %q is a physical replica and filled by another link too: %s", l.To, g.filled[l.To])
+		}
+		g.whole[l.To] = path
+	} else if g.whole[l.To] != "" {
+		c.refuse("link.fan-in", path, "let it arrive by one link", "region %q is a physical replica and filled by another link too: %s", l.To, g.whole[l.To])
+	}
+	g.filled[l.To] = path
 	for _, db := range c.db.linked(l) {
 		key := [2]string{l.To, db}
 		if first, twice := g.arriving[key]; twice && first != path {
@@ -130,9 +145,38 @@ func reaches(targets map[string][]string, from, to string) bool {
 
 func (c *checker) mode(path string, mode LinkMode) {
 	if mode == "" {
-		c.missing(path, "", "write mode: logical")
-	} else if mode != LinkLogical {
-		c.refuse("link.mode", path, c.didYouMean(string(mode), []string{string(LinkLogical)}), "unknown mode %q", brief(string(mode)))
+		c.missing(path, "", "say how it replicates, like mode: logical")
+	} else if words := modeWords(LinkModes); !slices.Contains(words, string(mode)) {
+		c.refuse("link.mode", path, c.didYouMean(string(mode), words), "unknown mode %q", brief(string(mode)))
+	}
+}
+
+func modeWords(modes []LinkMode) []string {
+	var out []string
+	for _, m := range modes {
+		out = append(out, string(m))
+	}
+	return out
+}
+
+// linkModes refuses a mode that the engine and the providers at both ends of a link do not have.
+func (c *checker) linkModes(caps Capabilities) {
+	spec := c.db.Spec
+	for i, l := range defaultReplication(c.db).Links {
+		from, ok1 := c.db.Region(l.From)
+		to, ok2 := c.db.Region(l.To)
+		if l.Drop || !ok1 || !ok2 || !slices.Contains(LinkModes, l.Mode) {
+			continue
+		}
+		path := "spec.replication.mode"
+		if len(spec.Replication.Links) > 0 {
+			i = slices.IndexFunc(spec.Replication.Links, func(o Link) bool { return o.To == l.To && cmp.Or(o.From, c.db.Primary()) == l.From })
+			path = fmt.Sprintf("spec.replication.links[%d].mode", i)
+		}
+		modes := caps.LinkModes(spec.Engine.Name, from.Provider, to.Provider)
+		if !slices.Contains(modes, l.Mode) {
+			c.refuse("link.mode", path, c.didYouMean("", modeWords(modes)), "a link of %s from provider %s to provider %s cannot be %s", spec.Engine.Name, from.Provider, to.Provider, l.Mode)
+		}
 	}
 }
 

@@ -28,6 +28,17 @@ func (a *Activities) ApplyStack(ctx context.Context, in RegionInput) (RegionResu
 	default:
 		return RegionResult{}, nil
 	}
+	if w.row.Phase == stacks.RegionPlanned {
+		why, again, err := a.notYet(ctx, w)
+		switch {
+		case err != nil:
+			return RegionResult{}, err
+		case again:
+			return RegionResult{}, a.setRegion(ctx, w, stacks.RegionPending, why)
+		case why != "":
+			return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, why)
+		}
+	}
 	art, err := a.Journal.Artifact(ctx, w.row.Artifact)
 	if err != nil {
 		return RegionResult{}, fmt.Errorf("artifact of %s: %w", w.stack, err)

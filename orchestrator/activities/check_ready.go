@@ -46,7 +46,7 @@ func (a *Activities) CheckReady(ctx context.Context, in RegionInput) (RegionResu
 			return RegionResult{}, a.pending(ctx, w, st.Message)
 		}
 	}
-	target, err := a.target(ctx, w.stack)
+	target, err := a.target(ctx, w.stack, w.spec)
 	if err != nil {
 		return RegionResult{}, err
 	}
@@ -95,7 +95,7 @@ func (a *Activities) stillPending(ctx context.Context, w work, same error) error
 }
 
 // target is how an engine reaches a region; its password lives in memory only.
-func (a *Activities) target(ctx context.Context, id stacks.StackID) (providers.Target, error) {
+func (a *Activities) target(ctx context.Context, id stacks.StackID, spec stacks.Database) (providers.Target, error) {
 	endpoint, err := a.Catalog.Endpoint(ctx, id)
 	if err != nil {
 		return providers.Target{}, fmt.Errorf("endpoint of %s: %w", id, err)
@@ -104,5 +104,6 @@ func (a *Activities) target(ctx context.Context, id stacks.StackID) (providers.T
 	if err != nil {
 		return providers.Target{}, fmt.Errorf("secret %s: %w", endpoint.Secret, err)
 	}
-	return providers.Target{Region: id.Region, Endpoint: endpoint, Password: password}, nil
+	_, follows := spec.PhysicalSource(id.Region)
+	return providers.Target{Region: id.Region, Endpoint: endpoint, Password: password, Follows: follows}, nil
 }

@@ -83,6 +83,8 @@ type RegionWork struct {
 	Destroy bool
 	// Changed says that terraform has something to apply.
 	Changed bool
+	// After lists regions of this work that have to come to their end first: the region joins them, or they have joined it and go before it.
+	After []string `json:",omitempty"`
 }
 
 // RegionInput names a region of a run.

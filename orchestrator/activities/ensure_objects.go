@@ -23,7 +23,10 @@ func (a *Activities) EnsureObjects(ctx context.Context, in RegionInput) (RegionR
 	if w.row.Phase == stacks.RegionReady {
 		return RegionResult{Go: true}, nil
 	}
-	target, err := a.target(ctx, w.stack)
+	if _, follows := w.spec.PhysicalSource(w.row.Region); follows { // what is in it is its source's
+		return RegionResult{Go: true}, a.setRegion(ctx, w, stacks.RegionReady, "")
+	}
+	target, err := a.target(ctx, w.stack, w.spec)
 	if err != nil {
 		return RegionResult{}, err
 	}

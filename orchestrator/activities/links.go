@@ -77,12 +77,13 @@ func (a *Activities) loadLink(ctx context.Context, in LinkInput) (linkJob, error
 		region string
 		target *providers.Target
 	}{{link.From, &j.input.From}, {link.To, &j.input.To}} {
-		*side.target, err = a.target(ctx, stackID(run, side.region))
+		*side.target, err = a.target(ctx, stackID(run, side.region), spec)
 		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 			return j, err
 		}
 		side.target.Region = side.region
 	}
+	j.input.To.Follows = link.Mode == stacks.LinkPhysical
 	return j, nil
 }
 

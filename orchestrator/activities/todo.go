@@ -30,6 +30,9 @@ func (a *Activities) todo(ctx context.Context, run catalog.Run, spec stacks.Data
 			}
 			out.Regions = append(out.Regions, work)
 		}
+		if run.Phase == stacks.PhaseApplying {
+			return out, a.order(ctx, run, spec, out.Regions)
+		}
 	case stacks.PhaseUnlinking, stacks.PhaseLinking:
 		links, err := a.links(ctx, run, spec)
 		if err != nil {

@@ -111,10 +111,17 @@ func (r *run) plan(ctx workflow.Context, regions []activities.RegionWork) {
 
 // provision applies all regions in parallel; one that fails does not stop the others. Several that change have an execution each, which can
 // be followed and ended alone. One alone has the run's own, and so have those with nothing to apply: another one would cost a third
-// of the run, or more.
+// of the run, or more. A region that comes after others starts when those have ended.
 func (r *run) provision(ctx workflow.Context, regions []activities.RegionWork) {
+	ended := map[string]bool{}
 	inParallel(ctx, len(regions), func(ctx workflow.Context, i int) {
 		w := regions[i]
+		defer func() { ended[w.Region] = true }()
+		for _, before := range w.After {
+			if err := workflow.Await(ctx, func() bool { return ended[before] }); err != nil {
+				return // an operator cancelled this workflow
+			}
+		}
 		in := RegionInput{RunInput: r.in, Region: w.Region, Location: w.Location, Destroy: w.Destroy, Changed: w.Changed}
 		provide := r.provisionChild
 		if len(regions) == 1 || !w.Changed {

@@ -29,6 +29,8 @@ type Config struct {
 	Installation string
 	// SDK are options of the AWS SDK beside those of the environment, which say where credentials and endpoints come from; they are for tests.
 	SDK []func(*config.LoadOptions) error
+	// Reach says how a database that was made is reached, where that is not its own endpoint: an emulator's endpoints lead nowhere.
+	Reach func(providers.ModuleInput, stacks.Endpoint) (stacks.Endpoint, error)
 }
 
 // Provider is the provider aws.
@@ -38,9 +40,15 @@ type Provider struct {
 }
 
 var (
-	_ providers.Provider     = (*Provider)(nil)
-	_ providers.Validator    = (*Provider)(nil)
-	_ providers.LaunchMemory = (*Provider)(nil)
+	_ providers.Provider       = (*Provider)(nil)
+	_ providers.Validator      = (*Provider)(nil)
+	_ providers.LaunchMemory   = (*Provider)(nil)
+	_ providers.ModuleCaller   = (*Provider)(nil)
+	_ providers.SecretNames    = (*Provider)(nil)
+	_ providers.EndpointReader = (*Provider)(nil)
+	_ providers.ReplicaMaker   = (*Provider)(nil)
+
+	_ providers.ProtectionLifter = (*Provider)(nil)
 )
 
 // New returns the provider.
@@ -51,6 +59,9 @@ func (*Provider) Name() string { return Name }
 
 // LaunchMemory is what terraform with the provider hashicorp/aws was seen to use with GOGC=400: 865 MB, and some room.
 func (*Provider) LaunchMemory() int { return 900 }
+
+// MakesReplicas is true for PostgreSQL: a cross-region read replica.
+func (*Provider) MakesReplicas(engine string) bool { return engine == EnginePostgres }
 
 // owner is the mark by which an object is known as this stack's, whichever Meridian else is in the account.
 func (p *Provider) owner(id stacks.StackID) string { return p.cfg.Installation + "/" + id.String() }

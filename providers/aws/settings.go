@@ -26,7 +26,7 @@ type Settings struct {
 	PerformanceInsights *bool `yaml:"performanceInsights"`
 	// LogExports are the logs that go to CloudWatch: postgresql, upgrade. Default: both.
 	LogExports []string `yaml:"logExports"`
-	// CA is the certificate authority of the server's certificate. Default: rds-ca-rsa2048-g1.
+	// CA is the certificate authority of the server's certificate. Default: AWS's own; naming one costs a second change after each create.
 	CA string `yaml:"ca"`
 	// FinalSnapshot takes a last snapshot when the region is destroyed. Default: true.
 	FinalSnapshot *bool `yaml:"finalSnapshot"`
@@ -118,7 +118,6 @@ func readSettings(region stacks.Region, path string) (Settings, []stacks.Diagnos
 	if s.LogExports == nil {
 		s.LogExports = []string{"postgresql", "upgrade"}
 	}
-	s.CA = cmp.Or(s.CA, "rds-ca-rsa2048-g1")
 	s.FinalSnapshot = cmp.Or(s.FinalSnapshot, &yes)
 	if s.AssumeRole != nil {
 		s.AssumeRole.SessionLength = cmp.Or(s.AssumeRole.SessionLength, defaultSession)

@@ -76,7 +76,9 @@ func TestSettingsAreReadStrictly(t *testing.T) {
 			if c.rule == "" && len(ds) > 0 {
 				t.Fatalf("refused: %+v", ds)
 			}
-			if c.rule != "" && !slices.ContainsFunc(ds, func(d stacks.Diagnostic) bool { return d.Rule == c.rule && d.Field == c.field && d.Line > 0 && d.Column > 0 }) {
+			if c.rule != "" && !slices.ContainsFunc(ds, func(d stacks.Diagnostic) bool {
+				return d.Rule == c.rule && d.Field == c.field && d.Line > 0 && d.Column > 0
+			}) {
 				t.Fatalf("want %s at %s, have %s", c.rule, c.field, fmt.Sprintf("%+v", ds))
 			}
 		})

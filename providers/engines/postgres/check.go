@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"meridian/providers"
+	"meridian/stacks"
 )
 
 // CheckLink takes one look. It is ready when in every database the initial copy is done and a row written at the source was
@@ -21,6 +22,9 @@ func (e *Engine) CheckLink(ctx context.Context, in providers.LinkInput) (provide
 }
 
 func (e *Engine) checkLink(ctx context.Context, in providers.LinkInput) (providers.LinkStatus, error) {
+	if in.Link.Mode == stacks.LinkPhysical {
+		return e.checkFollows(ctx, in)
+	}
 	if err := readFence(ctx, in.To, in.RunNumber); err != nil {
 		return providers.LinkStatus{}, err
 	}

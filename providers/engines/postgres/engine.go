@@ -23,6 +23,7 @@ var (
 	_ providers.Linker            = (*Engine)(nil)
 	_ providers.ConnectionStrings = (*Engine)(nil)
 	_ providers.SlotLister        = (*Engine)(nil)
+	_ providers.LinkModes         = (*Engine)(nil)
 )
 
 // Option changes an Engine that New makes.
@@ -46,6 +47,9 @@ func New(opts ...Option) *Engine {
 
 // Name is "postgres".
 func (*Engine) Name() string { return "postgres" }
+
+// LinkModes are those that the engine makes by itself.
+func (*Engine) LinkModes() []stacks.LinkMode { return []stacks.LinkMode{stacks.LinkLogical} }
 
 // ConnectionString returns a URL that libpq and every driver reads; password is left out where empty, and may be a mask of asterisks.
 func (*Engine) ConnectionString(e stacks.Endpoint, database, user, password string) string {

@@ -21,6 +21,9 @@ func (e *Engine) EnsureLink(ctx context.Context, in providers.LinkInput) error {
 }
 
 func (e *Engine) ensureLink(ctx context.Context, in providers.LinkInput) error {
+	if in.Link.Mode == stacks.LinkPhysical {
+		return ensureFollows(ctx, in)
+	}
 	if in.Link.Mode != stacks.LinkLogical {
 		return permanent("link %s: mode %q is not one of postgres", in.Link.Name(), in.Link.Mode)
 	}

@@ -8,7 +8,7 @@ import (
 	"meridian/providers"
 )
 
-// Probe asks the server a query. Nil means ready; an error that does not wrap providers.ErrPermanent means not yet.
+// Probe asks the server a query; one that takes no writes answers only where it is a replica. Nil means ready; an error that does not wrap providers.ErrPermanent means not yet.
 func (e *Engine) Probe(ctx context.Context, t providers.Target) error {
 	conn, err := connect(ctx, t, maintenanceDB, 0)
 	if err != nil {
@@ -20,7 +20,7 @@ func (e *Engine) Probe(ctx context.Context, t providers.Target) error {
 	if err := conn.QueryRow(ctx, "SELECT 1, pg_is_in_recovery()").Scan(&one, &recovering); err != nil {
 		return settle(fmt.Errorf("query %s: %w", t.Region, err), t.Password)
 	}
-	if one != 1 || recovering {
+	if one != 1 || recovering && !t.Follows {
 		return fmt.Errorf("server in %s: %w", t.Region, errRecovering)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"meridian/providers"
+	"meridian/stacks"
 )
 
 // sideWait bounds the work on one side of a removal: a hung server must not keep the other side from being cleaned.
@@ -24,6 +25,9 @@ func (e *Engine) RemoveLink(ctx context.Context, in providers.LinkInput) error {
 }
 
 func removeLink(ctx context.Context, in providers.LinkInput) error {
+	if in.Link.Mode == stacks.LinkPhysical {
+		return removeFollows(ctx, in)
+	}
 	r := &removal{in: in, keep: func(string) bool { return false }}
 	left := &LeftBehindError{}
 	for _, side := range []struct {

@@ -1,0 +1,200 @@
+package aws
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math"
+	"strings"
+
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+const (
+	module = "aws-rds-postgres"
+	// pluginVersion is the version of the provider hashicorp/aws that everything here was tried with.
+	pluginVersion = "5.100.0"
+	postgresPort  = 5432
+)
+
+// static are PostgreSQL's parameters that only a restart sets (context "postmaster"); AWS refuses to set them at once. An extension's, and
+// those that PostgreSQL does not know, are taken for static too: that is always accepted.
+var static = map[string]bool{
+	"autovacuum_freeze_max_age": true, "autovacuum_max_workers": true, "autovacuum_multixact_freeze_max_age": true, "cluster_name": true,
+	"event_source": true, "huge_page_size": true, "huge_pages": true, "io_method": true, "jit_provider": true, "logging_collector": true,
+	"max_active_replication_origins": true, "max_connections": true, "max_files_per_process": true, "max_locks_per_transaction": true,
+	"max_logical_replication_workers": true, "max_pred_locks_per_transaction": true, "max_prepared_transactions": true,
+	"max_replication_slots": true, "max_wal_senders": true, "max_worker_processes": true, "min_dynamic_shared_memory": true,
+	"old_snapshot_threshold": true, "reserved_connections": true, "shared_buffers": true, "shared_memory_type": true,
+	"shared_preload_libraries": true, "superuser_reserved_connections": true, "track_activity_query_size": true,
+	"track_commit_timestamp": true, "wal_buffers": true, "wal_decode_buffer_size": true, "wal_log_hints": true,
+}
+
+// SecretNames names the administrator's password: a physical replica has its source's.
+func (*Provider) SecretNames(in providers.ModuleInput) []string {
+	return []string{adminSecret(sourceOf(in).Name)}
+}
+
+func adminSecret(region string) string { return "region/" + region + "/admin" }
+
+// sourceOf is the region whose data and users a region has: its own, or that of which it is a physical replica, over all steps.
+func sourceOf(in providers.ModuleInput) stacks.Region {
+	at := in.Region
+	for range in.Database.Spec.Regions {
+		source, is := in.Database.PhysicalSource(at.Name)
+		if !is {
+			break
+		}
+		at = source
+	}
+	return at
+}
+
+// ModuleCall makes a region of the module aws-rds-postgres.
+func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
+	s, ds := readSettings(in.Region, "settings")
+	if stacks.HasErrors(ds) {
+		return stacks.ModuleCall{}, fmt.Errorf("region %s: %s: %w", in.Region.Name, ds[0].Summary, providers.ErrPermanent)
+	}
+	if in.Database.Spec.Engine.Name != EnginePostgres {
+		return stacks.ModuleCall{}, fmt.Errorf("region %s: provider aws does not run %q: %w", in.Region.Name, in.Database.Spec.Engine.Name, providers.ErrPermanent)
+	}
+	call := stacks.ModuleCall{
+		Module: module, Inputs: p.inputs(in, s), Outputs: []string{"host", "port", "admin_user", "arn", "server_version"},
+		Providers: []stacks.ProviderConfig{plugin(in.Region.Location, s)}, DataBearing: []string{instanceType},
+	}
+	source, replica := in.Database.PhysicalSource(in.Region.Name)
+	if !replica {
+		call.Secrets = map[string]string{"admin_password": adminSecret(in.Region.Name)}
+		return call, nil
+	}
+	of, ds := readSettings(source, "settings")
+	if source.Provider != Name || stacks.HasErrors(ds) {
+		return stacks.ModuleCall{}, fmt.Errorf("region %s: %s is no region of provider aws that it could be a replica of: %w", in.Region.Name, source.Name, providers.ErrPermanent)
+	}
+	id := in.Stack
+	id.Region = source.Name
+	call.Inputs["source_arn"] = instanceARN(source.Location, of.Account, id)
+	delete(call.Inputs, "admin_user")
+	delete(call.Inputs, "admin_password_version")
+	return call, nil
+}
+
+// LiftProtection is the same region without deletion protection. What a deletion does about a final snapshot, terraform reads from the state.
+func (p *Provider) LiftProtection(in providers.ModuleInput) (providers.Lift, error) {
+	call, err := p.ModuleCall(in)
+	if err != nil {
+		return providers.Lift{}, err
+	}
+	call.Inputs["deletion_protection"] = false
+	return providers.Lift{Call: call, Types: []string{instanceType}, Attributes: []string{"deletion_protection", "final_snapshot_identifier", "skip_final_snapshot"}}, nil
+}
+
+// inputs are the module's arguments for a database of its own.
+func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
+	storage := map[string]any{"gib": s.Storage.GiB, "max_gib": s.Storage.MaxGiB, "type": s.Storage.Type}
+	for name, n := range map[string]int64{"iops": s.Storage.IOPS, "throughput": s.Storage.Throughput} {
+		if n > 0 {
+			storage[name] = n
+		}
+	}
+	if s.Storage.KMSKey != "" {
+		storage["kms_key"] = s.Storage.KMSKey
+	}
+	network := map[string]any{"subnet_group": s.Network.SubnetGroup, "public": s.Public}
+	if s.Network.VPC != "" {
+		network["vpc"], network["allow"] = s.Network.VPC, s.Network.Allow
+	} else {
+		network["security_groups"] = s.Network.SecurityGroups
+	}
+	now, restart := parametersOf(in)
+	inputs := map[string]any{
+		"identifier": identifier(in.Stack), "owner": p.owner(in.Stack), "tags": s.Tags,
+		"engine_version": in.Database.Spec.Engine.Version, "parameters": now, "static_parameters": restart,
+		"instance_class": s.Class, "storage": storage, "network": network, "multi_az": *s.MultiAZ, "port": int64(postgresPort),
+		"backup": map[string]any{"retention": *s.Backup.Retention, "window": s.Backup.Window},
+		"maintenance": map[string]any{
+			"window": s.Maintenance.Window, "apply_immediately": s.Maintenance.ApplyImmediately, "minor_upgrades": s.Maintenance.MinorUpgrades,
+		},
+		"performance_insights": *s.PerformanceInsights, "log_exports": s.LogExports,
+		"deletion_protection": in.Database.Spec.Deletion.Protected(), "final_snapshot": *s.FinalSnapshot,
+		"admin_user": adminUser, "admin_password_version": int64(1),
+	}
+	if s.CA != "" {
+		inputs["ca"] = s.CA
+	}
+	return inputs
+}
+
+// adminUser is the administrator's name: the same as with every provider.
+const adminUser = "meridian"
+
+// plugin is the provider hashicorp/aws as a region is reached by it. Credentials of another account are refused at every plan.
+func plugin(location string, s Settings) stacks.ProviderConfig {
+	p := stacks.ProviderConfig{
+		ProviderRequirement: stacks.ProviderRequirement{LocalName: "aws", Source: "hashicorp/aws", Version: pluginVersion},
+		Config:              map[string]any{"region": location, "allowed_account_ids": []string{s.Account}},
+	}
+	if r := s.AssumeRole; r != nil {
+		role := map[string]any{"role_arn": r.ARN, "session_name": "meridian", "duration": r.SessionLength.String()}
+		if r.ExternalID != "" {
+			role["external_id"] = r.ExternalID
+		}
+		p.Blocks = map[string]map[string]any{"assume_role": role}
+	}
+	return p
+}
+
+// parametersOf are the spec's parameters and what Meridian needs, by when they take effect. rds.logical_replication is on where a logical
+// link begins or ends.
+func parametersOf(in providers.ModuleInput) (now, restart map[string]string) {
+	all := map[string]string{"rds.force_ssl": "1"}
+	for _, l := range in.Database.Spec.Replication.Links {
+		if l.Mode == stacks.LinkLogical && !l.Drop && (l.From == in.Region.Name || l.To == in.Region.Name) {
+			all["rds.logical_replication"] = "1"
+		}
+	}
+	maps.Copy(all, in.Database.Spec.Engine.Parameters)
+	now, restart = map[string]string{}, map[string]string{}
+	for name, value := range all {
+		name = strings.ToLower(name)
+		if static[name] || strings.Contains(name, ".") && name != "rds.force_ssl" {
+			restart[name] = value
+		} else {
+			now[name] = value
+		}
+	}
+	return now, restart
+}
+
+// Endpoint reads where the region answers from the module's outputs.
+func (p *Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
+	host, ok1 := in.Outputs["host"].(string)
+	user, ok2 := in.Outputs["admin_user"].(string)
+	port, ok3 := wholeNumber(in.Outputs["port"])
+	if !ok1 || !ok2 || !ok3 || host == "" {
+		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
+	}
+	e := stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(sourceOf(in.ModuleInput).Name), Database: "postgres", TLSMode: "require"}
+	if p.cfg.Reach != nil {
+		return p.cfg.Reach(in.ModuleInput, e)
+	}
+	return e, nil
+}
+
+// wholeNumber reads a port, however its JSON was decoded.
+func wholeNumber(v any) (int, bool) {
+	switch n := v.(type) {
+	case int:
+		return n, true
+	case int64:
+		return int(n), true
+	case float64:
+		return int(n), n == math.Trunc(n)
+	case json.Number:
+		i, err := n.Int64()
+		return int(i), err == nil
+	}
+	return 0, false
+}
