@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"meridian/orchestrator/api"
+	"meridian/persistence/temporal"
 )
 
 // serveOptions say how the parts of a server are opened. The data directory exists and is locked for this process.
@@ -14,6 +15,8 @@ type serveOptions struct {
 	Data string
 	// Store is where the store is: Data, or a URL that may hold a password.
 	Store string
+	// Temporal is where Temporal keeps its state.
+	Temporal temporal.Settings
 	// URL is the server's own address, like http://127.0.0.1:7480.
 	URL string
 	// UI starts Temporal's Web UI.

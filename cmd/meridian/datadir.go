@@ -29,6 +29,8 @@ type serverInfo struct {
 	Terraform string `json:"terraform,omitempty"`
 	// Elsewhere says that the store is not in the data directory. Where it is may be a secret, and is told to workers as to the server.
 	Elsewhere bool `json:"elsewhere,omitempty"`
+	// External says that Temporal is somebody else's.
+	External bool `json:"external,omitempty"`
 }
 
 // dataDir is the data directory that flags and environment name, or the user's own.

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"meridian/orchestrator"
+	"meridian/persistence/keyring"
 	"meridian/persistence/temporal"
 )
 
@@ -25,13 +26,18 @@ type realWorker struct {
 	logger *slog.Logger
 }
 
+// lateKeyring is a keyring that is opened after the client that uses it was made, and before the client has anything to seal.
+type lateKeyring struct{ *keyring.Keyring }
+
 // healthTimeout bounds one look at the server: it is on this machine.
 const healthTimeout = 2 * time.Second
 
 // joinReal opens the rows and starts workers on the server's Temporal. A server that does not answer is errNotYet; nothing is opened then,
 // for a store that is there is not enough to start on: the server made it, and alone migrates it.
 func joinReal(ctx context.Context, o joinOptions, logger *slog.Logger) (_ joined, err error) {
-	sdk, err := temporal.Follow(o.Data, logger)
+	// The keyring is opened with the rows; the client asks for it when the first payload comes.
+	var keys lateKeyring
+	sdk, err := temporal.Join(temporal.Options{Dir: o.Data, Settings: o.Temporal, Sealer: &keys, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +53,7 @@ func joinReal(ctx context.Context, o joinOptions, logger *slog.Logger) (_ joined
 	if w.parts, err = openParts(ctx, o.Data, o.Store, o.Server.Terraform); err != nil {
 		return nil, err
 	}
+	keys.Keyring = w.parts.keys
 	found, err := find(ctx, w.parts.installed, o.Data, w.parts.env)
 	if err != nil {
 		return nil, err

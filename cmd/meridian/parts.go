@@ -20,6 +20,7 @@ type parts struct {
 	data    string
 	timing  stacks.Timing
 	store   *store.Store
+	keys    *keyring.Keyring
 	catalog *catalog.Catalog
 	journal *journal.Journal
 
@@ -50,6 +51,7 @@ func openParts(ctx context.Context, data, where, terraformPath string) (p *parts
 	if err != nil {
 		return p, err
 	}
+	p.keys = keys
 	p.catalog, p.journal = catalog.New(p.store, keys), journal.New(p.store, keys)
 	if p.installed, err = besideUs("meridian-runner"); err != nil {
 		return p, err

@@ -51,7 +51,9 @@ func openReal(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *back
 		return err
 	})
 	starting.Go(func() (err error) {
-		engine, err = temporal.Start(ctx, temporal.Options{Dir: o.Data, UI: o.UI, PublicPath: web.UIPath, Logger: logger})
+		engine, err = temporal.Start(ctx, temporal.Options{
+			Dir: o.Data, Settings: o.Temporal, Sealer: p.keys, UI: o.UI, PublicPath: web.UIPath, Logger: logger,
+		})
 		return noTemporal(ctx, err)
 	})
 	err = starting.Wait()

@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"meridian/orchestrator/api"
-	"meridian/persistence/store"
 )
 
 // defaultListen is where a server listens unless told otherwise.
@@ -26,6 +25,7 @@ type serverFlags struct {
 	ui        bool
 	hosts     []string
 	store     string
+	config    string
 	terraform string
 	noWorker  bool
 	logFlags
@@ -65,6 +65,7 @@ func (f *serverFlags) register(c *cobra.Command) {
 	c.Flags().BoolVar(&f.ui, "ui", true, "serve Temporal's Web UI")
 	c.Flags().StringSliceVar(&f.hosts, "allow-host", nil, "accept requests for this host name too (behind a proxy of yours)")
 	c.Flags().StringVar(&f.store, "store", "", "postgres://USER@HOST/DATABASE, or file:PATH of a file that holds it (MERIDIAN_STORE; SQLite in the data directory unless said)")
+	c.Flags().StringVar(&f.config, "config", "", "settings file: where store and Temporal keep their state (MERIDIAN_CONFIG)")
 	c.Flags().StringVar(&f.terraform, "terraform", "", "terraform (or OpenTofu) binary to use (MERIDIAN_TERRAFORM; found in PATH unless said)")
 	f.logFlags.register(c)
 }
@@ -73,6 +74,10 @@ func (f *serverFlags) register(c *cobra.Command) {
 func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logger, ready func(url string)) error {
 	if openBackend == nil {
 		return errors.New("this build has no server in it")
+	}
+	set, err := loadSettings(f.config)
+	if err != nil {
+		return err
 	}
 	l, err := listen(f.listen) // first: a server that cannot listen leaves nothing behind
 	if err != nil && f.anyPort {
@@ -98,19 +103,19 @@ func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logg
 	if f.terraform == "" {
 		f.terraform = os.Getenv("MERIDIAN_TERRAFORM")
 	}
-	where, err := store.Where(f.store, dir)
+	where, err := set.where(ctx, f.store, dir)
 	if err != nil {
 		return err
 	}
 	b, err := openBackend(ctx, serveOptions{
-		Data: dir, Store: where, URL: url, UI: f.ui, NoWorker: f.noWorker, Terraform: f.terraform, Authorized: api.Bearer(token),
+		Data: dir, Store: where, Temporal: set.Temporal, URL: url, UI: f.ui, NoWorker: f.noWorker, Terraform: f.terraform, Authorized: api.Bearer(token),
 	}, logger)
 	if err != nil {
 		return err
 	}
 	defer within(stopLimit, logger, b.Close)
 	if err := writeServerInfo(dir, serverInfo{
-		URL: url, PID: os.Getpid(), Version: version(), Terraform: f.terraform, Elsewhere: where != dir,
+		URL: url, PID: os.Getpid(), Version: version(), Terraform: f.terraform, Elsewhere: where != dir, External: set.Temporal.External != nil,
 	}); err != nil {
 		return fmt.Errorf("tell clients where the server is: %w", err)
 	}

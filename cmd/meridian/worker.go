@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"meridian/persistence/store"
+	"meridian/persistence/temporal"
 )
 
 // The answers to what a worker does with the steps that are attached to it once it is told to stop.
@@ -23,6 +23,7 @@ type workerFlags struct {
 	drain        string
 	drainTimeout time.Duration
 	store        string
+	config       string
 	logFlags
 }
 
@@ -60,6 +61,7 @@ A worker of another version than the server's ends, so that it can be started an
 	c.Flags().StringVar(&f.drain, "drain", drainLeave, "when told to stop: leave at once (terraform goes on), or wait for the steps it watches")
 	c.Flags().DurationVar(&f.drainTimeout, "drain-timeout", 30*time.Minute, "how long --drain=wait waits at most")
 	c.Flags().StringVar(&f.store, "store", "", "the server's store, where it is not in the data directory: as for the server (MERIDIAN_STORE)")
+	c.Flags().StringVar(&f.config, "config", "", "the settings file that the server has (MERIDIAN_CONFIG)")
 	f.logFlags.register(c)
 	return c
 }
@@ -83,10 +85,12 @@ type joined interface {
 
 // joinOptions say how a worker takes part.
 type joinOptions struct {
-	Data   string
-	Store  string // Data, or a URL that may hold a password
-	Server serverInfo
-	Drain  time.Duration
+	Data  string
+	Store string // Data, or a URL that may hold a password
+	// Temporal is where the server's Temporal is.
+	Temporal temporal.Settings
+	Server   serverInfo
+	Drain    time.Duration
 }
 
 // joinServer opens what a worker is made of and takes part in the server's work. Tests of the CLI put a fake here.
@@ -100,11 +104,15 @@ func runWorker(ctx context.Context, dir string, f workerFlags, logger *slog.Logg
 	if joinServer == nil {
 		return errors.New("this build has no worker in it")
 	}
-	where, err := store.Where(f.store, dir)
+	set, err := loadSettings(f.config)
 	if err != nil {
 		return err
 	}
-	o := joinOptions{Data: dir, Store: where}
+	where, err := set.where(ctx, f.store, dir)
+	if err != nil {
+		return err
+	}
+	o := joinOptions{Data: dir, Store: where, Temporal: set.Temporal}
 	if f.drain == drainWait {
 		o.Drain = f.drainTimeout
 	}
@@ -153,6 +161,11 @@ func tryJoin(ctx context.Context, o *joinOptions, logger *slog.Logger) (joined, 
 		return nil, &exitError{
 			Code: exitFailed, What: "the server and this worker were not given the same store",
 			Next: "give the worker the --store (or MERIDIAN_STORE) that the server has",
+		}
+	case info.External != (o.Temporal.External != nil):
+		return nil, &exitError{
+			Code: exitFailed, What: "the server and this worker were not given the same settings: one uses an external Temporal, the other does not",
+			Next: "give the worker the --config that the server has",
 		}
 	}
 	o.Server = info

@@ -50,17 +50,21 @@ var sessionSettings = map[string]string{
 
 // openPostgres opens the store at a URL and migrates it.
 func openPostgres(ctx context.Context, where string) (*Store, error) {
+	where, command, err := cutPasswordCommand(where)
+	if err != nil {
+		return nil, err
+	}
 	config, err := postgresConfig(where)
 	if err != nil {
 		return nil, err
 	}
-	d := &postgresDialect{config: config}
+	d := &postgresDialect{config: config, password: passwordFrom(command)}
 	s := &Store{dialect: d, path: address(config), closing: make(chan struct{})}
-	s.db = stdlib.OpenDB(*config)
+	s.db = stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(d.password))
 	s.db.SetMaxOpenConns(maxPostgresWriters)
 	s.db.SetMaxIdleConns(maxPostgresWriters)
 	s.db.SetConnMaxIdleTime(30 * time.Second)
-	s.reads = stdlib.OpenDB(*config)
+	s.reads = stdlib.OpenDB(*config, stdlib.OptionBeforeConnect(d.password))
 	s.reads.SetMaxOpenConns(maxPostgresReaders)
 	s.reads.SetMaxIdleConns(maxPostgresReaders)
 	s.reads.SetConnMaxIdleTime(30 * time.Second)
@@ -113,18 +117,21 @@ func address(c *pgx.ConnConfig) string {
 
 // postgresDialect is what PostgreSQL does differently.
 type postgresDialect struct {
-	config  *pgx.ConnConfig
-	channel string // of LISTEN and NOTIFY: one per schema
+	config *pgx.ConnConfig
+	// password gets the password of the moment, where a command prints it.
+	password func(context.Context, *pgx.ConnConfig) error
+	channel  string // of LISTEN and NOTIFY: one per schema
 }
 
 // prepare checks the server and migrates the store.
 func (d *postgresDialect) prepare(ctx context.Context, s *Store) error {
 	var version int
 	var replica bool
-	var encoding, durable, schema string
+	var encoding, durable, schema, scans string
 	err := s.retry(ctx, func() error {
 		return s.db.QueryRowContext(ctx, `SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), current_setting('server_encoding'),
-			current_setting('synchronous_commit'), coalesce(current_schema(), '')`).Scan(&version, &replica, &encoding, &durable, &schema)
+			current_setting('synchronous_commit'), coalesce(current_schema(), ''), current_setting('enable_seqscan')`).
+			Scan(&version, &replica, &encoding, &durable, &schema, &scans)
 	})
 	switch {
 	case err != nil:
@@ -135,6 +142,8 @@ func (d *postgresDialect) prepare(ctx context.Context, s *Store) error {
 		return errors.New("this server is a replica that cannot be written: name the primary, or add target_session_attrs=read-write to the URL")
 	case encoding != "UTF8":
 		return fmt.Errorf("the database has encoding %s: make one with UTF8", encoding)
+	case d.config.RuntimeParams["enable_seqscan"] == "off" && scans != "off":
+		return errPooler
 	case durable == "off":
 		return errors.New("synchronous_commit is off: a crash of the server would lose what was promised; set it to on for this database or user")
 	case schema == "":
@@ -156,12 +165,19 @@ func explainPostgres(err error) error {
 		return fmt.Errorf("the database does not exist: create it: %w", err)
 	case "42501":
 		return fmt.Errorf("this user lacks a right: it must own the schema or be allowed to create in it: %w", err)
+	case "08P01":
+		if strings.Contains(err.Error(), "startup parameter") {
+			return errPooler
+		}
 	}
 	if isAway(err) {
 		return fmt.Errorf("%w (is the server running, and does the network let us through?): %w", ErrAway, err)
 	}
 	return err
 }
+
+// errPooler means that somebody stands between who does not keep a connection's settings.
+var errPooler = errors.New("a pooler (PgBouncer) stands before the server and does not keep a connection's settings, locks and notices, which the store needs: name the server itself; the store pools its connections")
 
 // write is SERIALIZABLE: transactions of catalog and journal read rows of many tables before they write, and were written for a
 // store where writers take turns. Rivals are told so (40001) and try again.

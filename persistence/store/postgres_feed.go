@@ -79,7 +79,11 @@ func (d *postgresDialect) listen(f *feed) {
 
 // hear listens on a connection of its own until it breaks or ctx ends.
 func (d *postgresDialect) hear(ctx context.Context, f *feed) {
-	conn, err := pgx.ConnectConfig(ctx, d.config.Copy())
+	config := d.config.Copy()
+	if err := d.password(ctx, config); err != nil {
+		return
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return
 	}

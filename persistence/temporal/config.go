@@ -17,7 +17,6 @@ import (
 const (
 	loopback        = "127.0.0.1"
 	clusterName     = "active"
-	storeName       = "sqlite"
 	frontendService = primitives.FrontendService
 
 	// queueWorkers work off each of the server's task queues (transfer, timer, visibility).
@@ -65,15 +64,10 @@ var dynamicSettings = dynamicconfig.StaticClient{
 	dynamicconfig.ReplicationLowPriorityProcessorSchedulerWorkerCount.Key(): 1,
 }
 
-// serverConfig describes one node on one SQLite database.
-func serverConfig(store *storeFile, p ports) *config.Config {
+// serverConfig describes one node on its store.
+func serverConfig(b *backing, p ports) *config.Config {
 	c := &config.Config{
-		Persistence: config.Persistence{
-			DefaultStore:     storeName,
-			VisibilityStore:  storeName,
-			NumHistoryShards: 1,
-			DataStores:       map[string]config.DataStore{storeName: {SQL: store.sql()}},
-		},
+		Persistence: b.persistence(),
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,
 			MasterClusterName:        clusterName,

@@ -16,6 +16,7 @@ import (
 
 	"go.temporal.io/server/common/config"
 	sqliteplugin "go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	"go.temporal.io/server/temporal"
 )
 
 const (
@@ -214,6 +215,12 @@ func (f *storeFile) sql() *config.SQL {
 	}
 	return c
 }
+
+// dataStore is the server's configuration of the store.
+func (f *storeFile) dataStore() config.DataStore { return config.DataStore{SQL: f.sql()} }
+
+// options are none.
+func (f *storeFile) options() []temporal.ServerOption { return nil }
 
 // close brings the log into the file and gives the lock back.
 func (f *storeFile) close() {

@@ -83,21 +83,22 @@ const reconnectWithin = time.Second
 // Follow returns a client of whatever server runs on a data directory, now or later: each new connection goes to where the server then
 // is, with the key that it then has. Nothing is connected yet; calls fail while no server is there, and work again once one is.
 func Follow(dir string, log *slog.Logger) (client.Client, error) {
-	if log == nil {
-		log = slog.Default()
-	}
-	f := follower(dir)
+	return Join(Options{Dir: dir, Logger: log})
+}
+
+func follow(o Options) (client.Client, error) {
+	f := follower(o.Dir)
 	retry := grpc.ConnectParams{Backoff: backoff.DefaultConfig, MinConnectTimeout: 5 * time.Second}
 	retry.Backoff.BaseDelay, retry.Backoff.MaxDelay = 50*time.Millisecond, reconnectWithin
-	return client.NewLazyClient(client.Options{
+	return client.NewLazyClient(withCodec(client.Options{
 		HostPort:        "passthrough:///" + AddressFileName, // no name to look up: dial knows
 		Namespace:       DefaultNamespace,
 		HeadersProvider: f,
-		Logger:          newSDKLogger(log),
+		Logger:          newSDKLogger(o.Logger),
 		ConnectionOptions: client.ConnectionOptions{
 			DialOptions: []grpc.DialOption{grpc.WithContextDialer(f.dial), grpc.WithConnectParams(retry)},
 		},
-	})
+	}, o.Sealer, o.Settings.Encrypted()))
 }
 
 // follower is the data directory whose server is followed.

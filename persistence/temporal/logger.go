@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.temporal.io/server/common/log"
 	"go.temporal.io/server/common/log/tag"
@@ -52,6 +53,30 @@ type logger struct {
 	out     *slog.Logger
 	fatal   *fatal
 	stopped *atomic.Bool
+	said    *said
+}
+
+// said is when each message was last said: a store that is away makes the server say the same hundreds of times a second.
+type said struct {
+	mu   sync.Mutex
+	when map[string]time.Time
+}
+
+// sayAgain is when a warning or an error is said again.
+const sayAgain = 10 * time.Second
+
+// again reports whether the message was said a moment ago.
+func (s *said) again(msg string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, ok := s.when[msg]; ok && now.Sub(last) < sayAgain {
+		return true
+	}
+	if len(s.when) > 1000 { // most messages are constants; those that are not must not gather
+		clear(s.when)
+	}
+	s.when[msg] = now
+	return false
 }
 
 var (
@@ -60,14 +85,14 @@ var (
 )
 
 func newLogger(out *slog.Logger, f *fatal) *logger {
-	return &logger{out: out.With("component", "temporal"), fatal: f, stopped: new(atomic.Bool)}
+	return &logger{out: out.With("component", "temporal"), fatal: f, stopped: new(atomic.Bool), said: &said{when: map[string]time.Time{}}}
 }
 
 // quiet makes all messages from now on debug: a server that stops complains about its parts being gone.
 func (l *logger) quiet() { l.stopped.Store(true) }
 
 func (l *logger) write(level slog.Level, msg string, tags []tag.Tag) {
-	if level > slog.LevelDebug && (l.stopped.Load() || noise[msg]) {
+	if level > slog.LevelDebug && (l.stopped.Load() || noise[msg] || l.said.again(msg, time.Now())) {
 		level = slog.LevelDebug
 	}
 	if l.out.Enabled(context.Background(), level) {
@@ -130,7 +155,7 @@ func underConstruct() bool {
 
 // With returns a logger that adds the tags to each message.
 func (l *logger) With(tags ...tag.Tag) log.Logger {
-	return &logger{out: l.out.With(attrs(tags)...), fatal: l.fatal, stopped: l.stopped}
+	return &logger{out: l.out.With(attrs(tags)...), fatal: l.fatal, stopped: l.stopped, said: l.said}
 }
 
 // errorOf is the error that a tag holds, nil if it holds none.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -155,4 +156,26 @@ func get(t *testing.T, url, key string) (*http.Response, string) {
 		t.Fatal(err)
 	}
 	return answer, string(body)
+}
+
+// greetOnce tries to run a workflow with one activity to its end.
+func greetOnce(t *testing.T, c client.Client, id string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: queue}, greetFlow, id)
+	if err != nil {
+		return err
+	}
+	return run.Get(ctx, nil)
+}
+
+// counted is how many workflows a query finds.
+func counted(t *testing.T, c client.Client, query string) int64 {
+	t.Helper()
+	n, err := c.CountWorkflow(t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Query: query})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.Count
 }

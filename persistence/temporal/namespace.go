@@ -2,11 +2,13 @@ package temporal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	sqliteschema "go.temporal.io/server/schema/sqlite"
@@ -63,9 +65,12 @@ func (s *Server) waitReady(ctx context.Context) error {
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for {
-		_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: s.options.Namespace})
+		err := s.ensureNamespace(ctx, c)
 		if err == nil {
-			return s.addAttributes(ctx, c)
+			err = s.addAttributes(ctx, c)
+		}
+		if err == nil {
+			return nil
 		}
 		select {
 		case <-tick.C:
@@ -76,6 +81,26 @@ func (s *Server) waitReady(ctx context.Context) error {
 		}
 	}
 }
+
+// ensureNamespace wants the namespace to be there and known to the frontend, and registers it where it is missing.
+func (s *Server) ensureNamespace(ctx context.Context, c client.Client) error {
+	_, err := c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: s.options.Namespace})
+	var missing *serviceerror.NamespaceNotFound
+	if !errors.As(err, &missing) {
+		return err
+	}
+	_, err = c.WorkflowService().RegisterNamespace(ctx, &workflowservice.RegisterNamespaceRequest{
+		Namespace: s.options.Namespace, WorkflowExecutionRetentionPeriod: durationpb.New(retention),
+	})
+	var there *serviceerror.NamespaceAlreadyExists
+	if err != nil && !errors.As(err, &there) {
+		return err
+	}
+	return errNotKnown
+}
+
+// errNotKnown means that the frontend's cache has to learn of the namespace.
+var errNotKnown = errors.New("it was just registered")
 
 // addAttributes adds the search attributes that the namespace lacks.
 func (s *Server) addAttributes(ctx context.Context, c client.Client) error {
@@ -95,5 +120,24 @@ func (s *Server) addAttributes(ctx context.Context, c client.Client) error {
 	}); err != nil {
 		return fmt.Errorf("add search attributes: %w", err)
 	}
-	return nil
+	return s.waitAttributes(ctx, c)
+}
+
+// waitAttributes waits until the frontend's caches know the search attributes.
+func (s *Server) waitAttributes(ctx context.Context, c client.Client) error {
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for {
+		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: s.options.Namespace, Query: AttrRun + " = ''"})
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-s.fatal.done:
+			return s.fatal.cause()
+		case <-ctx.Done():
+			return fmt.Errorf("search attributes: %w", err)
+		}
+	}
 }

@@ -38,11 +38,15 @@ const (
 type Options struct {
 	// Dir is the data directory; empty means in memory.
 	Dir string
+	// Settings say where the server keeps its state: SQLite in Dir unless they say otherwise.
+	Settings Settings
 	// Namespace is Temporal's namespace, "meridian" by default.
 	Namespace string
 	// UI starts the Web UI on a loopback port with PublicPath, "/temporal" by default.
 	UI         bool
 	PublicPath string
+	// Sealer seals payloads where Settings ask for it, and opens sealed ones in any case; nil leaves them as they are.
+	Sealer Sealer
 	// Logger gets the server's warnings and errors, slog's default without one.
 	Logger *slog.Logger
 }
@@ -51,7 +55,7 @@ type Options struct {
 type Server struct {
 	options Options
 	key     key
-	store   *storeFile
+	backing *backing
 	ports   ports
 	server  temporal.Server
 	fatal   *fatal
@@ -62,7 +66,7 @@ type Server struct {
 	announced bool
 }
 
-// Start starts the server (and UI) on free loopback ports and waits until the frontend serves, the namespace and the search
+// Start checks the external server that the settings name, and starts none then. Else it starts the server (and UI) on free loopback ports and waits until the frontend serves, the namespace and the search
 // attributes are there. Its frontend asks for the key that the server made on first start (0600, under Dir).
 // A file of another schema version, or a corrupt one, is moved aside and made anew: rows bring everything back.
 func Start(ctx context.Context, o Options) (_ *Server, err error) {
@@ -81,20 +85,31 @@ func Start(ctx context.Context, o Options) (_ *Server, err error) {
 			s.Stop()
 		}
 	}()
-	if s.store, err = openStore(ctx, o.Dir, o.Logger); err != nil {
+	if o.Settings.External != nil {
+		if err := startExternal(ctx, s); err != nil {
+			return nil, err
+		}
+		return s, nil
+	}
+	if s.backing, err = openBacking(ctx, o); err != nil {
 		return nil, err
 	}
 	if s.key, err = loadKey(o.Dir); err != nil {
 		return nil, err
 	}
-	if err := createNamespace(s.store, o.Namespace); err != nil {
-		return nil, err
+	if s.backing.state == part(s.backing.file) {
+		if err := createNamespace(s.backing.file, o.Namespace); err != nil {
+			return nil, err
+		}
 	}
 	if err := s.launch(ctx, freePorts); err != nil {
 		return nil, fmt.Errorf("start temporal: %w", err)
 	}
 	if err := s.waitReady(ctx); err != nil {
 		return nil, fmt.Errorf("wait for temporal: %w", err)
+	}
+	if s.backing.sole != nil {
+		s.backing.sole.keep(o.Logger, s.fatal.set)
 	}
 	if o.UI {
 		if s.ui, err = startUI(s.FrontendAddress(), o, s.key); err != nil {
@@ -137,7 +152,7 @@ func (s *Server) launchOn(ctx context.Context, p ports) error {
 		// A fatal log line ends this goroutine; the cause is in s.fatal then.
 		err := errors.New("the server's start was cut off")
 		defer func() { done <- err }()
-		if err = s.construct(serverConfig(s.store, p), p, tls); err == nil {
+		if err = s.construct(serverConfig(s.backing, p), p, tls); err == nil {
 			err = s.server.Start()
 		}
 	}()
@@ -165,7 +180,7 @@ func (s *Server) construct(c *config.Config, p ports, tls *internodeTLS) (err er
 			err = s.fatal.cause()
 		}
 	}()
-	s.server, err = temporal.NewServer(
+	s.server, err = temporal.NewServer(append(s.backing.options(),
 		temporal.WithConfig(c),
 		temporal.ForServices(services),
 		temporal.WithStaticHosts(p.hosts()),
@@ -174,17 +189,30 @@ func (s *Server) construct(c *config.Config, p ports, tls *internodeTLS) (err er
 		temporal.WithAuthorizer(authorizer{}),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper { return newClaimMapper(s.key) }),
 		temporal.WithDynamicConfigClient(dynamicSettings),
-	)
+	)...)
 	return err
 }
 
 // Client returns a new SDK client that knows the key.
 func (s *Server) Client() (client.Client, error) {
-	return client.Dial(clientOptions(s.FrontendAddress(), s.options.Namespace, s.key, s.options.Logger))
+	if s.options.Settings.External != nil {
+		o, err := externalOptions(&s.options)
+		if err != nil {
+			return nil, err
+		}
+		return client.Dial(o)
+	}
+	o := clientOptions(s.FrontendAddress(), s.options.Namespace, s.key, s.options.Logger)
+	return client.Dial(withCodec(o, s.options.Sealer, s.options.Settings.Encrypted()))
 }
 
 // FrontendAddress is host:port of the frontend.
-func (s *Server) FrontendAddress() string { return s.ports.address(frontendService) }
+func (s *Server) FrontendAddress() string {
+	if e := s.options.Settings.External; e != nil {
+		return e.Address
+	}
+	return s.ports.address(frontendService)
+}
 
 // UIAddress is host:port of the Web UI, "" without one. It asks for the key, as "Authorization: Bearer KEY".
 func (s *Server) UIAddress() string {
@@ -214,8 +242,8 @@ func (s *Server) Stop() {
 			s.ui.stop()
 		}
 		// A server that did not stop may still write: the lock stays until the process ends.
-		if s.stopServer() && s.store != nil {
-			s.store.close()
+		if s.stopServer() && s.backing != nil {
+			s.backing.close()
 		}
 	})
 }

@@ -149,7 +149,7 @@ func TestTakenPort(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := &Server{options: Options{Namespace: DefaultNamespace, Logger: logTo(&logs{})}, store: store, key: k}
+		s := &Server{options: Options{Namespace: DefaultNamespace, Logger: logTo(&logs{})}, backing: &backing{state: store, lists: store, file: store, shards: 1}, key: k}
 		t.Cleanup(s.Stop)
 		if err := createNamespace(store, DefaultNamespace); err != nil {
 			t.Fatal(err)

@@ -21,7 +21,6 @@ import (
 	"github.com/temporalio/ui-server/v2/ui"
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 )
 
 // maxUIMessage bounds one answer of the frontend to the UI: a page of a large history.
@@ -44,10 +43,9 @@ func startUI(frontend string, o Options, k key) (*webUI, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient(frontend, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxUIMessage)))
+	conn, err := uiConnection(frontend, o)
 	if err != nil {
-		return nil, fmt.Errorf("connect to the frontend: %w", err)
+		return nil, err
 	}
 	backend, err := uiBackend(conn, frontend, o)
 	if err != nil {
@@ -63,6 +61,9 @@ func startUI(frontend string, o Options, k key) (*webUI, error) {
 	pages.Handle("/render", backend)
 	pages.Handle("/_app/", files)
 	pages.Handle("/favicon.ico", files)
+	if o.Sealer != nil {
+		pages.Handle(codecPath+"/", decodeHandler(o.Sealer))
+	}
 	pages.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", policy)
@@ -98,7 +99,7 @@ func uiAssets() (fs.FS, error) {
 
 // uiBackend answers the UI's calls. The gateway passes the Authorization header on to the frontend.
 func uiBackend(conn *grpc.ClientConn, frontend string, o Options) (http.Handler, error) {
-	provider, err := uiconfig.NewConfigProviderWithRefresh(uiSettings{&uiconfig.Config{
+	settings := &uiconfig.Config{
 		TemporalGRPCAddress: frontend,
 		Host:                loopback,
 		PublicPath:          o.PublicPath,
@@ -106,7 +107,12 @@ func uiBackend(conn *grpc.ClientConn, frontend string, o Options) (http.Handler,
 		DefaultNamespace:    o.Namespace,
 		DisableNewsFetch:    true,
 		HideLogs:            true,
-	}})
+	}
+	if o.Sealer != nil {
+		// The browser asks below our own address, with its session: who may see the UI may see what is in it.
+		settings.Codec = uiconfig.Codec{Endpoint: o.PublicPath + codecPath, IncludeCredentials: true}
+	}
+	provider, err := uiconfig.NewConfigProviderWithRefresh(uiSettings{settings})
 	if err != nil {
 		return nil, fmt.Errorf("the ui's settings: %w", err)
 	}
