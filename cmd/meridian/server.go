@@ -56,6 +56,7 @@ It listens on loopback addresses only. Clients on this machine find it, and its 
 		},
 	}
 	f.register(c)
+	c.Flags().StringVar(&f.config, "config", "", "settings file: where store and Temporal keep their state (MERIDIAN_CONFIG)")
 	c.Flags().BoolVar(&f.noWorker, "no-worker", false, "leave the work to workers in processes of their own (meridian worker)")
 	return c
 }
@@ -65,7 +66,6 @@ func (f *serverFlags) register(c *cobra.Command) {
 	c.Flags().BoolVar(&f.ui, "ui", true, "serve Temporal's Web UI")
 	c.Flags().StringSliceVar(&f.hosts, "allow-host", nil, "accept requests for this host name too (behind a proxy of yours)")
 	c.Flags().StringVar(&f.store, "store", "", "postgres://USER@HOST/DATABASE, or file:PATH of a file that holds it (MERIDIAN_STORE; SQLite in the data directory unless said)")
-	c.Flags().StringVar(&f.config, "config", "", "settings file: where store and Temporal keep their state (MERIDIAN_CONFIG)")
 	c.Flags().StringVar(&f.terraform, "terraform", "", "terraform (or OpenTofu) binary to use (MERIDIAN_TERRAFORM; found in PATH unless said)")
 	f.logFlags.register(c)
 }

@@ -381,8 +381,8 @@ func (s *cassandraSchema) WriteSchemaUpdateLog(from, to, md5, description string
 		now.Year(), int(now.Month()), now, from, to, md5, description).Exec()
 }
 
-// Exec runs one statement of a step and waits until all nodes agree. A step that was cut short is run again from its start: the tool
-// itself passes over what is there already.
+// Exec runs one statement and waits until all nodes agree. What was cut short is run again from its start, so that what it made is
+// there already, and what it dropped is gone.
 func (s *cassandraSchema) Exec(text string, args ...any) error {
 	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
 	defer cancel()
@@ -390,6 +390,8 @@ func (s *cassandraSchema) Exec(text string, args ...any) error {
 	err := s.inside.Query(text, args...).WithContext(ctx).Exec()
 	switch {
 	case err == nil:
+	case strings.Contains(err.Error(), "already exist"):
+		return nil
 	case strings.HasPrefix(words, "DROP ") && strings.Contains(err.Error(), "doesn't exist"):
 		return nil
 	case s.target.plain == nil && strings.HasPrefix(words, "CREATE INDEX ") && isInvalid(err):

@@ -211,13 +211,13 @@ func bring(ctx context.Context, t target, db schemaDB, log toolLogger) error {
 	}
 	if s.State == StateAbsent || s.State == StatePartial {
 		err = log.run(func() error {
-			return tools.NewSetupSchemaTask(db, &tools.SetupConfig{InitialVersion: initialVersion}, log).Run()
+			return tools.NewSetupSchemaTask(db, &tools.SetupConfig{SchemaName: t.assets(), InitialVersion: t.version()}, log).Run()
 		})
 		if err != nil {
 			return fmt.Errorf("set up the schema: %w", err)
 		}
 	}
-	if s.State != StateCurrent {
+	if s.State == StateOlder {
 		err = log.run(func() error {
 			return tools.NewUpdateSchemaTask(db, &tools.UpdateConfig{DBName: t.where(), SchemaName: t.assets(), TargetVersion: t.version()}, log).Run()
 		})
