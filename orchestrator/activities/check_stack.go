@@ -66,16 +66,14 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 	if err != nil {
 		return RegionResult{}, err
 	}
-	failed := res.Outcome != journal.OutcomeUnchanged && res.Outcome != journal.OutcomeChanges
-	moved := before != after
-	if (moved || failed && res.Retryable) && w.row.Plans+1 < maxPlans {
+	if checkAgain(res, before != after, w.row.Plans) {
 		err := a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
 			r.Phase, r.Plans = stacks.RegionPending, w.row.Plans+1
 			return r
 		})
 		return RegionResult{}, errors.Join(err, fmt.Errorf("checking %s again: its state moved or trouble may pass", w.row.Region))
 	}
-	if failed {
+	if checkFailed(res) {
 		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, failure(res))
 	}
 	return RegionResult{Go: true}, a.Catalog.UpdateRegion(ctx, w.run.ID, w.row.Region, func(r catalog.RunRegion) catalog.RunRegion {
@@ -85,6 +83,17 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 		}
 		return r
 	})
+}
+
+func checkFailed(res journal.Result) bool {
+	return res.Outcome != journal.OutcomeUnchanged && res.Outcome != journal.OutcomeChanges
+}
+
+// checkAgain reports whether a check that had this result, after so many others, is made again: the state moved meanwhile, the trouble may
+// pass, or somebody killed it.
+func checkAgain(res journal.Result, moved bool, plans int) bool {
+	passes := res.Retryable || res.Outcome == journal.OutcomeInterrupted
+	return (moved || checkFailed(res) && passes) && plans+1 < plansFor(res)
 }
 
 // foundDigest is the SHA-256 of what a check found in a region, "" where nothing changes: a check keeps no plan whose digest there would be.
