@@ -67,6 +67,9 @@ func (c *Client) prepare(ctx context.Context, in SubmitRequest) ([]submission, [
 		sources = append(sources, stacks.Source{Name: d.File, Text: []byte(d.Text)})
 	}
 	loaded, found := stacks.Check(ctx, sources, in.Namespace, c.registry)
+	if err := ctx.Err(); err != nil { // what a provider could not say any more is no error of the spec
+		return nil, nil, fmt.Errorf("check of the spec: %w", err)
+	}
 	if stacks.HasErrors(found) {
 		return nil, nil, invalid(found)
 	}

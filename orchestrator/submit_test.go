@@ -60,6 +60,29 @@ func (c *Client) submitText(t *testing.T, texts ...string) (SubmitResult, error)
 	return c.Submit(t.Context(), SubmitRequest{Documents: []Document{{File: "all.yaml", Text: strings.Join(texts, "---\n")}}, Actor: "ada", Yes: true})
 }
 
+// leaving is a provider whose server is told to stop while it is asked.
+type leaving struct {
+	place
+	stop context.CancelFunc
+}
+
+func (l leaving) EngineVersions(ctx context.Context, _ string) ([]string, error) {
+	l.stop()
+	return nil, ctx.Err()
+}
+
+// TestSubmitWhileTheServerStops: nothing is said of a spec that could not be looked at to its end, so that whoever asked asks again.
+func TestSubmitWhileTheServerStops(t *testing.T) {
+	c := newClient(t)
+	ctx, stop := context.WithCancel(t.Context())
+	c.registry = providers.NewRegistry([]providers.Provider{leaving{stop: stop}}, []providers.Engine{engine{}})
+	_, err := c.Submit(ctx, SubmitRequest{Documents: []Document{{File: "a.yaml", Text: text("orders")}}, Actor: "ada"})
+	var p *Problem
+	if errors.As(err, &p) || !errors.Is(err, context.Canceled) {
+		t.Errorf("answer %v, want one that says that the request was cut short", err)
+	}
+}
+
 // TestSubmitAllOrNone submits two databases of which one is being destroyed: the other one is not made.
 func TestSubmitAllOrNone(t *testing.T) {
 	c := newClient(t)
