@@ -145,11 +145,7 @@ func (c *Client) Render(ctx context.Context, in SubmitRequest) ([]stacks.Stack, 
 			incarnation = db.Incarnation
 		}
 		for _, region := range s.effective.Spec.Regions {
-			provider, err := c.registry.Provider(region.Provider)
-			if err != nil {
-				return nil, err
-			}
-			stack, err := activities.Draft(ctx, c.catalog, provider, providers.ModuleInput{
+			stack, err := activities.Draft(ctx, c.catalog, c.registry, providers.ModuleInput{
 				Stack:    stacks.StackID{Namespace: meta.Namespace, Name: meta.Name, Incarnation: incarnation, Region: region.Name},
 				Database: s.effective, Region: region,
 			})

@@ -30,6 +30,8 @@ type Validator interface {
 // PlaceInput is what a placement is made from.
 type PlaceInput struct {
 	Stack stacks.StackID
+	// Engine is the engine that shall run there.
+	Engine string
 	// Taken lists the addresses ("host:port") that other regions have.
 	Taken []string
 }
@@ -45,6 +47,8 @@ type ModuleInput struct {
 	Database  stacks.Database // effective
 	Region    stacks.Region
 	Placement stacks.Placement
+	// Source is the place of the region that this one's database is made from, known before either is applied; empty where there is none.
+	Source stacks.Placement
 }
 
 // ModuleCaller says which module a region is made of. It is pure.
@@ -155,8 +159,11 @@ type LinkInput struct {
 	From, To  Target
 	// Password of the replication role on the source.
 	Password string
-	Objects  Objects
-	MaxLag   time.Duration
+	// Rebuild fills the target's new part of a database from the source, and returns once it is full. nil where the target's provider does that
+	// by itself.
+	Rebuild Rebuild
+	Objects Objects
+	MaxLag  time.Duration
 }
 
 // LinkStatus is what one look at a link found.
@@ -175,6 +182,35 @@ type Linker interface {
 	CheckLink(ctx context.Context, in LinkInput) (LinkStatus, error)
 	// RemoveLink leaves no slot, publication or subscription, also when one side is dead; what it cannot reach it reports as ErrLeftBehind, naming the side.
 	RemoveLink(ctx context.Context, in LinkInput) error
+}
+
+// DatabaseValidator checks what only the engine knows of a spec's databases, users and links, before anything is touched. Diagnostics carry
+// Field paths from the spec's root.
+type DatabaseValidator interface {
+	ValidateDatabase(ctx context.Context, db stacks.Database) []stacks.Diagnostic
+}
+
+// JoinInput is a region whose database is made from another's.
+type JoinInput struct {
+	Stack     stacks.StackID // of the region that joins
+	RunNumber int64
+	From, To  Target
+	Rebuild   Rebuild // nil where the provider does that by itself
+}
+
+// Joiner takes a region whose gates answer into the cluster of the region that it is made from, so far that it can be logged in to: users and
+// their rights are known there. The rest is the link's. It is idempotent; not done yet is an error that is not permanent.
+type Joiner interface {
+	JoinRegion(ctx context.Context, in JoinInput) error
+}
+
+// Rebuild fills a region's new part of one database from another region, as the engine names both, and returns once it is full. It may be
+// repeated: what is there is not brought again.
+type Rebuild func(ctx context.Context, database, from string) error
+
+// Rebuilder is a provider whose regions do not fill themselves when a database comes to span them.
+type Rebuilder interface {
+	Rebuild(ctx context.Context, in ModuleInput, database, from string) error
 }
 
 // ConnectionStrings prints how a person or program connects, for one logical database and user; password is put in where not empty.

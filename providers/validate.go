@@ -42,6 +42,19 @@ func (r *Registry) LinkModes(engine, from, to string) []stacks.LinkMode {
 	return modes
 }
 
+// ValidateDatabase asks the engine; one that checks nothing, or that is not there, has nothing to say.
+func (r *Registry) ValidateDatabase(ctx context.Context, db stacks.Database) []stacks.Diagnostic {
+	e, err := r.Engine(db.Spec.Engine.Name)
+	if err != nil {
+		return nil
+	}
+	c, err := As[DatabaseValidator](e)
+	if err != nil {
+		return nil
+	}
+	return c.ValidateDatabase(ctx, db)
+}
+
 // ValidateRegion asks the region's provider; one that checks nothing, or that is not there, has nothing to say.
 func (r *Registry) ValidateRegion(ctx context.Context, db stacks.Database, region stacks.Region) []stacks.Diagnostic {
 	p, err := r.Provider(region.Provider)

@@ -57,6 +57,10 @@ func (capabilities) EngineVersions(_ context.Context, provider, engine string) (
 	return versions[provider+" "+engine], nil
 }
 
+func (capabilities) ValidateDatabase(context.Context, stacks.Database) []stacks.Diagnostic {
+	return nil
+}
+
 func (capabilities) LinkModes(_, from, to string) []stacks.LinkMode {
 	if from == "other" && to == "other" {
 		return []stacks.LinkMode{stacks.LinkLogical, stacks.LinkPhysical}

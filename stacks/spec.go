@@ -86,13 +86,15 @@ const (
 	LinkLogical LinkMode = "logical"
 	// LinkPhysical makes the target's database as a replica of the whole source; the provider makes it, after its source is ready.
 	LinkPhysical LinkMode = "physical"
+	// LinkDatacenter makes the target a further data centre of the source's cluster, which its databases then span: rows go both ways.
+	LinkDatacenter LinkMode = "datacenter"
 )
 
 // LinkModes are all modes; which of them a link can have, its engine and its providers say.
-var LinkModes = []LinkMode{LinkLogical, LinkPhysical}
+var LinkModes = []LinkMode{LinkLogical, LinkPhysical, LinkDatacenter}
 
 // Joins reports whether a link of this mode makes its target a part of its source: the target is made only once the source is ready.
-func (m LinkMode) Joins() bool { return m == LinkPhysical }
+func (m LinkMode) Joins() bool { return m == LinkPhysical || m == LinkDatacenter }
 
 // Replication says what flows between the regions. Mode and Databases without Links are short for one link from the primary
 // to each replica; Default expands them into Links and clears them.
@@ -142,6 +144,14 @@ func (d Database) PhysicalSource(region string) (Region, bool) {
 		}
 	}
 	return Region{}, false
+}
+
+// JoinsRegion returns the region whose database a region joins, if it joins one.
+func (d Database) JoinsRegion(region string) (string, bool) {
+	if after := d.MadeAfter(region); len(after) > 0 {
+		return after[0], true
+	}
+	return "", false
 }
 
 // MadeAfter lists the regions that have to be ready before a region is made, because it joins them.

@@ -14,6 +14,8 @@ type Capabilities interface {
 	EngineNames() []string
 	// EngineVersions lists the exact versions of an engine that a provider can run here, newest first; none where it does not say.
 	EngineVersions(ctx context.Context, provider, engine string) ([]string, error)
+	// ValidateDatabase asks the engine what only it knows of its databases, users and links; its diagnostics carry Field paths.
+	ValidateDatabase(ctx context.Context, db Database) []Diagnostic
 	// LinkModes lists the modes that a link from a region of one provider to one of another can have with an engine.
 	LinkModes(engine, from, to string) []LinkMode
 	// ValidateRegion asks the region's provider; its diagnostics carry Field paths.

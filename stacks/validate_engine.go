@@ -73,6 +73,11 @@ func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 	}
 	if engineKnown {
 		c.linkModes(caps)
+		for _, d := range caps.ValidateDatabase(ctx, c.db) {
+			if !c.l.isBad(d.Field) && len(c.ds) < maxDiagnostics {
+				c.ds = append(c.ds, d)
+			}
+		}
 	}
 	if spec.Engine.Version == "" && len(asked) > 1 && !HasErrors(c.ds) {
 		if _, err := newestMajor(ctx, c.db, caps); err != nil {

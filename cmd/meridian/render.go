@@ -70,25 +70,35 @@ func renderDatabase(ctx context.Context, db stacks.Database, registry *providers
 	if err != nil {
 		return nil, fmt.Errorf("defaults of %s: %w", db.Metadata.Name, err)
 	}
-	var out []stacks.Stack
+	id := stacks.StackID{Namespace: db.Metadata.Namespace, Name: db.Metadata.Name, Incarnation: "rendered"}
+	places := map[string]stacks.Placement{}
 	var taken []string
 	for _, region := range db.Spec.Regions {
-		in := providers.ModuleInput{
-			Stack:    stacks.StackID{Namespace: db.Metadata.Namespace, Name: db.Metadata.Name, Incarnation: "rendered", Region: region.Name},
-			Database: db, Region: region,
-		}
 		p, err := registry.Provider(region.Provider)
 		if err != nil {
 			return nil, err
 		}
 		placer, err := providers.As[providers.Placer](p)
 		if err == nil {
-			in.Placement, err = placer.Place(ctx, providers.PlaceInput{Stack: in.Stack, Taken: taken})
+			id.Region = region.Name
+			places[region.Name], err = placer.Place(ctx, providers.PlaceInput{Stack: id, Engine: db.Spec.Engine.Name, Taken: taken})
 		}
 		if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			return nil, fmt.Errorf("place %s: %w", region.Name, err)
 		}
-		taken = append(taken, fmt.Sprintf("%s:%d", in.Placement.Address, in.Placement.Port))
+		taken = append(taken, fmt.Sprintf("%s:%d", places[region.Name].Address, places[region.Name].Port))
+	}
+	var out []stacks.Stack
+	for _, region := range db.Spec.Regions {
+		id.Region = region.Name
+		in := providers.ModuleInput{Stack: id, Database: db, Region: region, Placement: places[region.Name]}
+		if source, ok := db.JoinsRegion(region.Name); ok {
+			in.Source = places[source]
+		}
+		p, err := registry.Provider(region.Provider)
+		if err != nil {
+			return nil, err
+		}
 		caller, err := providers.As[providers.ModuleCaller](p)
 		if err != nil {
 			return nil, err

@@ -64,6 +64,11 @@ func (a *Activities) CheckReady(ctx context.Context, in RegionInput) (RegionResu
 	if err != nil {
 		return RegionResult{}, err
 	}
+	if waiting, err := a.join(ctx, w, engine, module, target); err != nil {
+		return RegionResult{}, err
+	} else if waiting != "" {
+		return RegionResult{}, a.pending(ctx, w, waiting)
+	}
 	if err := prober.Probe(ctx, target); err != nil {
 		if permanent(err) {
 			return RegionResult{}, err

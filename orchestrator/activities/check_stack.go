@@ -36,7 +36,7 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 	if err := a.preflight(ctx, w); err != nil {
 		return RegionResult{}, err
 	}
-	stack, err := Draft(ctx, a.Catalog, w.provider, providers.ModuleInput{Stack: w.stack, Database: w.spec, Region: w.region})
+	stack, err := Draft(ctx, a.Catalog, a.Registry, providers.ModuleInput{Stack: w.stack, Database: w.spec, Region: w.region})
 	if err != nil {
 		return RegionResult{}, err
 	}

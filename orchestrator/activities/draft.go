@@ -12,19 +12,38 @@ import (
 
 // Draft renders the stack of a region and stores nothing: a region without a placement gets the one that it would have now. Secrets are only
 // named in a stack, so it needs none.
-func Draft(ctx context.Context, c *catalog.Catalog, provider providers.Provider, in providers.ModuleInput) (stacks.Stack, error) {
-	var err error
-	in.Placement, err = c.Placement(ctx, in.Stack)
-	if errors.Is(err, catalog.ErrNotFound) {
-		in.Placement, err = draftPlacement(ctx, c, provider, in.Stack)
-	}
+func Draft(ctx context.Context, c *catalog.Catalog, registry *providers.Registry, in providers.ModuleInput) (stacks.Stack, error) {
+	provider, err := registry.Provider(in.Region.Provider)
 	if err != nil {
+		return stacks.Stack{}, err
+	}
+	if in.Placement, err = draftPlacement(ctx, c, registry, in, in.Region.Name); err != nil {
 		return stacks.Stack{}, fmt.Errorf("placing %s: %w", in.Stack, err)
+	}
+	if source, ok := in.Database.JoinsRegion(in.Region.Name); ok {
+		if in.Source, err = draftPlacement(ctx, c, registry, in, source); err != nil {
+			return stacks.Stack{}, fmt.Errorf("placing %s: %w", source, err)
+		}
 	}
 	return renderStack(provider, in)
 }
 
-func draftPlacement(ctx context.Context, c *catalog.Catalog, provider providers.Provider, id stacks.StackID) (stacks.Placement, error) {
+// draftPlacement is the place of a region of the database: its own, or the one that it would have now.
+func draftPlacement(ctx context.Context, c *catalog.Catalog, registry *providers.Registry, in providers.ModuleInput, name string) (stacks.Placement, error) {
+	id := in.Stack
+	id.Region = name
+	p, err := c.Placement(ctx, id)
+	if !errors.Is(err, catalog.ErrNotFound) {
+		return p, err
+	}
+	region, ok := in.Database.Region(name)
+	if !ok { // a draft of a region that its spec has no more
+		region = in.Region
+	}
+	provider, err := registry.Provider(region.Provider)
+	if err != nil {
+		return stacks.Placement{}, err
+	}
 	placer, err := providers.As[providers.Placer](provider)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return stacks.Placement{}, nil
@@ -36,7 +55,7 @@ func draftPlacement(ctx context.Context, c *catalog.Catalog, provider providers.
 	if err != nil {
 		return stacks.Placement{}, err
 	}
-	return placer.Place(ctx, providers.PlaceInput{Stack: id, Taken: taken})
+	return placer.Place(ctx, providers.PlaceInput{Stack: id, Engine: in.Database.Spec.Engine.Name, Taken: taken})
 }
 
 // renderStack makes the stack of a region that has its place.

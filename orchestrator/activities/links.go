@@ -84,6 +84,17 @@ func (a *Activities) loadLink(ctx context.Context, in LinkInput) (linkJob, error
 		side.target.Region = side.region
 	}
 	j.input.To.Follows = link.Mode == stacks.LinkPhysical
+	if to, ok := spec.Region(link.To); ok {
+		provider, err := a.Registry.Provider(to.Provider)
+		if err != nil {
+			return j, err
+		}
+		module, err := a.moduleInput(ctx, work{run: run, spec: spec, region: to, stack: stackID(run, to.Name), provider: provider})
+		if err != nil {
+			return j, err
+		}
+		j.input.Rebuild = rebuild(provider, module)
+	}
 	return j, nil
 }
 

@@ -131,18 +131,52 @@ func (a *Activities) moduleInput(ctx context.Context, w work) (providers.ModuleI
 	case !errors.Is(err, catalog.ErrNotFound):
 		return in, fmt.Errorf("placement of %s: %w", w.stack, err)
 	}
+	if source, ok := w.spec.JoinsRegion(w.region.Name); ok {
+		in.Source, err = a.Catalog.Placement(ctx, stackID(w.run, source))
+		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+			return in, fmt.Errorf("placement of %s: %w", source, err)
+		}
+	}
 	return in, nil
+}
+
+// place gives a region of the database its place, once; a provider that places nothing gives none.
+func (a *Activities) place(ctx context.Context, w work, name string) (stacks.Placement, error) {
+	region, ok := w.spec.Region(name)
+	if !ok {
+		return stacks.Placement{}, fmt.Errorf("region %s: %w", name, catalog.ErrNotFound)
+	}
+	provider, err := a.Registry.Provider(region.Provider)
+	if err != nil {
+		return stacks.Placement{}, err
+	}
+	placer, err := providers.As[providers.Placer](provider)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return stacks.Placement{}, nil
+	}
+	if err != nil {
+		return stacks.Placement{}, err
+	}
+	id := stackID(w.run, name)
+	p, err := a.Catalog.EnsurePlacement(ctx, id, func(taken []string) (stacks.Placement, error) {
+		return placer.Place(ctx, providers.PlaceInput{Stack: id, Engine: w.spec.Spec.Engine.Name, Taken: taken})
+	})
+	if err != nil {
+		return stacks.Placement{}, fmt.Errorf("placing %s: %w", id, err)
+	}
+	return p, nil
 }
 
 // render makes the region's stack, and first what it is made of: placement and secrets, each once.
 func (a *Activities) render(ctx context.Context, w work) (stacks.Stack, error) {
 	in := providers.ModuleInput{Stack: w.stack, Database: w.spec, Region: w.region}
-	if placer, err := providers.As[providers.Placer](w.provider); err == nil {
-		in.Placement, err = a.Catalog.EnsurePlacement(ctx, w.stack, func(taken []string) (stacks.Placement, error) {
-			return placer.Place(ctx, providers.PlaceInput{Stack: w.stack, Taken: taken})
-		})
-		if err != nil {
-			return stacks.Stack{}, fmt.Errorf("placing %s: %w", w.stack, err)
+	var err error
+	if in.Placement, err = a.place(ctx, w, w.region.Name); err != nil {
+		return stacks.Stack{}, err
+	}
+	if source, ok := w.spec.JoinsRegion(w.region.Name); ok {
+		if in.Source, err = a.place(ctx, w, source); err != nil {
+			return stacks.Stack{}, err
 		}
 	}
 	if names, err := providers.As[providers.SecretNames](w.provider); err == nil {

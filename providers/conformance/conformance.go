@@ -137,7 +137,7 @@ func (s Suite) placement(t *testing.T) {
 	homes := map[string]bool{}
 	for i := range 100 {
 		id := stacks.StackID{Namespace: "default", Name: "db" + strconv.Itoa(i/2), Incarnation: "abcd1234", Region: s.Database.Spec.Regions[i%2].Name}
-		place, err := p.Place(t.Context(), providers.PlaceInput{Stack: id, Taken: taken})
+		place, err := p.Place(t.Context(), providers.PlaceInput{Engine: s.Database.Spec.Engine.Name, Stack: id, Taken: taken})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +162,7 @@ func (s Suite) placement(t *testing.T) {
 	}
 	// What answers is passed over, though nobody said that it is taken.
 	id := stacks.StackID{Namespace: "default", Name: "busy", Incarnation: "abcd1234", Region: "r"}
-	first, err := p.Place(t.Context(), providers.PlaceInput{Stack: id})
+	first, err := p.Place(t.Context(), providers.PlaceInput{Engine: s.Database.Spec.Engine.Name, Stack: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func (s Suite) placement(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	second, err := p.Place(t.Context(), providers.PlaceInput{Stack: id})
+	second, err := p.Place(t.Context(), providers.PlaceInput{Engine: s.Database.Spec.Engine.Name, Stack: id})
 	if err != nil || (second.Address == first.Address && second.Port == first.Port) {
 		t.Fatalf("%+v was given while something listens there: %v", second, err)
 	}
@@ -186,7 +186,7 @@ func (s Suite) input(t *testing.T, i int) providers.ModuleInput {
 		Database: db, Region: db.Spec.Regions[i],
 	}
 	if p, err := providers.As[providers.Placer](s.Provider); err == nil {
-		if in.Placement, err = p.Place(t.Context(), providers.PlaceInput{Stack: in.Stack}); err != nil {
+		if in.Placement, err = p.Place(t.Context(), providers.PlaceInput{Engine: s.Database.Spec.Engine.Name, Stack: in.Stack}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -25,7 +25,7 @@ func TestInventoryListsWhatIsMarkedAndRemovesExactlyThat(t *testing.T) {
 		t.Fatalf("no root at all: %v, %v", got, err)
 	}
 	id := stacks.StackID{Namespace: "default", Name: "orders", Incarnation: "abc", Region: "ankara"}
-	place, err := mine.Place(t.Context(), providers.PlaceInput{Stack: id})
+	place, err := mine.Place(t.Context(), providers.PlaceInput{Engine: "postgres", Stack: id})
 	must(t, err)
 	versions, err := mine.EngineVersions(t.Context(), "postgres")
 	must(t, err)

@@ -66,7 +66,7 @@ func TestPlaceTakesAnotherPortWhereAllAddressesAreHeld(t *testing.T) {
 		t.Skip(err) // a server of this machine holds some address with this port
 	}
 	defer l.Close()
-	place, err := newProvider(t).Place(t.Context(), providers.PlaceInput{Stack: stacks.StackID{Namespace: "default", Name: "x", Incarnation: "i", Region: "r"}})
+	place, err := newProvider(t).Place(t.Context(), providers.PlaceInput{Engine: "postgres", Stack: stacks.StackID{Namespace: "default", Name: "x", Incarnation: "i", Region: "r"}})
 	if err != nil {
 		t.Fatal(err)
 	}

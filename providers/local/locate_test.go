@@ -36,7 +36,7 @@ func TestLocate(t *testing.T) {
 	versions, err := p.EngineVersions(t.Context(), "postgres")
 	must(t, err)
 	in.Database.Spec.Engine.Version, in.Region = versions[0], in.Database.Spec.Regions[0]
-	in.Placement, err = p.Place(t.Context(), providers.PlaceInput{Stack: in.Stack})
+	in.Placement, err = p.Place(t.Context(), providers.PlaceInput{Engine: "postgres", Stack: in.Stack})
 	must(t, err)
 	call, err := p.ModuleCall(in.ModuleInput)
 	must(t, err)

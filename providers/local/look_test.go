@@ -27,7 +27,7 @@ func TestControlPlaneSaysWhatIsThere(t *testing.T) {
 	versions, err := p.EngineVersions(t.Context(), "postgres")
 	must(t, err)
 	in.Database.Spec.Engine.Version, in.Region = versions[0], in.Database.Spec.Regions[0]
-	in.Placement, err = p.Place(t.Context(), providers.PlaceInput{Stack: in.Stack})
+	in.Placement, err = p.Place(t.Context(), providers.PlaceInput{Engine: "postgres", Stack: in.Stack})
 	must(t, err)
 	call, err := p.ModuleCall(in)
 	must(t, err)
@@ -49,7 +49,7 @@ func TestControlPlaneSaysWhatIsThere(t *testing.T) {
 	_, err = server.Ensure(t.Context(), spec, "a-password")
 	must(t, err)
 	want(providers.StateReady, server.StateRunning, "accepts connections")
-	taken, err := p.Place(t.Context(), providers.PlaceInput{Stack: in.Stack})
+	taken, err := p.Place(t.Context(), providers.PlaceInput{Engine: "postgres", Stack: in.Stack})
 	must(t, err)
 	if taken.Address == in.Placement.Address {
 		t.Fatal("an address on which a server answers was given again")

@@ -23,7 +23,7 @@ import (
 
 // The parts of a home.
 const (
-	markerName = "meridian.json"
+	markerName = "cassandra.json"
 	logName    = "server.log"
 	confName   = "conf/cassandra.yaml"
 	jmxFile    = "conf/jmxremote.password"
