@@ -51,7 +51,7 @@ func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
 		case w.action == stacks.ActionCreate && known && (!r.Tainted || w.done):
 			continue
 		case w.action == stacks.ActionCreate && known:
-			object.Tainted = !w.provisioned
+			object.Tainted = !w.provisioned && !w.unsaid
 		case w.action != stacks.ActionCreate && !known:
 			continue
 		}
@@ -72,6 +72,8 @@ type work struct {
 	action      stacks.Action
 	provisioned bool
 	done        bool
+	// unsaid is set where it failed and terraform was killed before it said why: that may have been the object's own fault.
+	unsaid bool
 }
 
 // follow moves what is open by the events of one attempt.
@@ -108,8 +110,14 @@ func (a ApplyAttempt) follow(open map[string]work) {
 			if exists[e.Address] && before[e.Address].action == stacks.ActionCreate {
 				continue // an attempt before this one has made it, and nobody saw it then: look again
 			}
-			if !stopped && (!died || own[e.Address]) {
+			w, ok := open[e.Address]
+			switch {
+			case stopped || !ok:
+			case own[e.Address] || own[""] && !died:
 				delete(open, e.Address) // it failed by itself: the state says what there is
+			case !died:
+				w.unsaid = true // reasons are given at the very end
+				open[e.Address] = w
 			}
 		}
 	}

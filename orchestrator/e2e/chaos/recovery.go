@@ -85,16 +85,16 @@ func deaths() []death {
 	}
 }
 
-// Recovery measures how long it takes from a kill until a run goes on: so many samples of each kind of death on one machine, and so many of
-// a site. A line is logged for each.
-func Recovery(ctx context.Context, o Options, samples, ofSites int) ([]Times, error) {
+// Recovery measures how long it takes from a kill until a run goes on: so many samples of each kind of death on one machine (from the first-th
+// on), and so many of a site. A line is logged for each.
+func Recovery(ctx context.Context, o Options, first, samples, ofSites int) ([]Times, error) {
 	var out []Times
 	for i, d := range deaths() {
 		n := samples
 		if d.sites > 0 {
 			n = ofSites
 		}
-		if n == 0 {
+		if n == 0 || i+1 < first {
 			continue
 		}
 		at := o

@@ -29,6 +29,7 @@ func run() error {
 	bin := flag.String("bin", "bin", "directory of meridian, meridian-runner, terraform-provider-localdb and, for sites, chaos")
 	samples := flag.Int("samples", 20, "how often each kind of death on one machine is measured")
 	ofSites := flag.Int("sites", 0, "how often the death of a whole site is measured; one takes more than a lease, which is ten minutes")
+	first := flag.Int("from", 1, "with which row to begin")
 	flag.Parse()
 	root, o, err := chaos.Root(*bin)
 	if err != nil {
@@ -37,7 +38,7 @@ func run() error {
 	o.Directories, o.Delay, o.Patience, o.Lease, o.Log = 3, 1500*time.Millisecond, 30*time.Minute, chaos.DefaultLease, os.Stderr
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	times, err := chaos.Recovery(ctx, o, *samples, *ofSites)
+	times, err := chaos.Recovery(ctx, o, *first, *samples, *ofSites)
 	chaos.Clear(o.Data)
 	fmt.Println("| who was killed | counted until | at most | n | median (s) | p95 (s) |\n| --- | --- | --- | --- | --- | --- |")
 	for _, t := range times {
