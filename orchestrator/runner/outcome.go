@@ -29,7 +29,7 @@ func outcomeOf(kind journal.StepKind, exit exitRecord, known bool, stopped *canc
 		return journal.OutcomeUnchanged
 	case clean && kind != journal.StepApply && exit.Code == 2:
 		return journal.OutcomeChanges
-	case stopped != nil && stopped.Lease:
+	case stopped != nil && stopped.Lease, exit.Error == errLeaseOver:
 		return journal.OutcomeInterrupted
 	case stopped != nil:
 		return journal.OutcomeCancelled
@@ -85,6 +85,8 @@ func explain(res *journal.Result, exit exitRecord, last []string) {
 	case journal.OutcomeInterrupted:
 		detail := "it was killed together with the process that waits for it, so how it ended is not known"
 		switch {
+		case exit.Error == errLeaseOver:
+			detail = exit.Error
 		case exit.Signal != "":
 			detail = "it was ended by a signal: " + exit.Signal
 		case terraform.PluginDied(res.Diagnostics):
