@@ -74,7 +74,7 @@ func (c *Client) inventory(ctx context.Context) (objects []providers.Object, ask
 	return objects, asked, away, nil
 }
 
-// places are the regions that a spec has ever had with a provider.
+// places are the regions that a spec has ever had with a provider; those that are there have their placements.
 func (c *Client) places(ctx context.Context, provider string) (out []providers.ModuleInput, err error) {
 	all, err := c.catalog.Regions(ctx)
 	if err != nil {
@@ -82,7 +82,11 @@ func (c *Client) places(ctx context.Context, provider string) (out []providers.M
 	}
 	for _, r := range all {
 		if region, ok := r.Effective.Region(r.Stack.Region); ok && region.Provider == provider {
-			out = append(out, providers.ModuleInput{Stack: r.Stack, Database: r.Effective, Region: region})
+			place := providers.ModuleInput{Stack: r.Stack, Database: r.Effective, Region: region}
+			if place.Placement, err = c.catalog.Placement(ctx, r.Stack); err != nil && !isNotFound(err) {
+				return nil, err
+			}
+			out = append(out, place)
 		}
 	}
 	return out, nil

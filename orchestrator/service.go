@@ -60,6 +60,27 @@ type SubmitRequest struct {
 	Actor string `json:"actor,omitempty"`
 }
 
+// ImportRequest takes what is there already under control: a database whose regions all were there before Meridian.
+type ImportRequest struct {
+	Documents []Document `json:"documents"`
+	Namespace string     `json:"namespace,omitempty"`
+	// From says for each region what becomes it.
+	From []ImportFrom `json:"from"`
+	// Change lets the takeover change in place what the spec says otherwise, and make what is missing; it never destroys, replaces or sets a
+	// password.
+	Change bool   `json:"change,omitempty"`
+	Actor  string `json:"actor,omitempty"`
+}
+
+// ImportFrom is what becomes one region: by the provider's ID, or as a foreign Terraform state (its text) knows it.
+type ImportFrom struct {
+	Region string `json:"region"`
+	ID     string `json:"id,omitempty"`
+	State  string `json:"state,omitempty"`
+	// Password is the administrator's; it is proven by a login, kept sealed, and never set.
+	Password string `json:"password,omitempty"`
+}
+
 // SubmitResult lists the runs that a submission made, in the documents' order, and warnings.
 type SubmitResult struct {
 	Runs     []RunView           `json:"runs"`

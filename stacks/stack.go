@@ -89,6 +89,20 @@ type Placement struct {
 	Address string            `json:"address,omitempty"`
 	Port    int               `json:"port,omitempty"`
 	Values  map[string]string `json:"values,omitempty"`
+	// Takeover is what was there before Meridian; nil where Meridian itself made the region.
+	Takeover *Takeover `json:"takeover,omitempty"`
+}
+
+// Takeover is what of a region was there before Meridian took it under control, and what taking it may change.
+type Takeover struct {
+	// Objects are taken into the state before anything else is planned.
+	Objects []Import `json:"objects"`
+	// May are the attributes that the takeover may change, by the first word of their path: those that only Terraform and Meridian know of.
+	May []string `json:"may,omitempty"`
+	// Never are those that it may not change, whatever else it may: passwords.
+	Never []string `json:"never,omitempty"`
+	// Change lets it change in place what the spec says otherwise, and make what is missing.
+	Change bool `json:"change,omitempty"`
 }
 
 // Endpoint is where a region's database answers. Secret is the catalog's name of the password, never the password.

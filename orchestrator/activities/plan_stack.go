@@ -55,6 +55,9 @@ func (a *Activities) PlanStack(ctx context.Context, in RegionInput) (RegionResul
 	if err := a.Journal.EnsureStack(ctx, w.stack, empty, state.Lineage); err != nil {
 		return RegionResult{}, fmt.Errorf("stack %s: %w", w.stack, err)
 	}
+	if recovery.Import, err = a.takeover(ctx, w, recovery.Import); err != nil {
+		return RegionResult{}, err
+	}
 	lift, err := a.planLift(ctx, w, recovery)
 	if err != nil || lift.stop {
 		return RegionResult{}, err

@@ -133,7 +133,11 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 	if run.Drops, err = a.drops(ctx, run, spec); err != nil {
 		return run, err
 	}
-	m := catalog.Move{To: stacks.PhaseAwaiting, PlanDigest: stacks.RunDigest(digests), NeedsApproval: needsApproval(run), Drops: run.Drops}
+	takes, err := a.takeovers(ctx, run)
+	if err != nil {
+		return run, err
+	}
+	m := catalog.Move{To: stacks.PhaseAwaiting, PlanDigest: stacks.RunDigest(digests), NeedsApproval: needsApproval(run, takes), Drops: run.Drops}
 	if run.Kind == stacks.RunCheck {
 		m.To, m.NeedsApproval = stacks.PhaseDone, ""
 		return a.stop(ctx, run, m)
@@ -143,6 +147,10 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		if again {
 			m.Message = refused[0].Summary + "; " + a.story(run)
 		}
+		return a.stop(ctx, run, m)
+	}
+	if refused := notTaken(run, takes); len(refused) > 0 {
+		m := catalog.Move{To: stacks.PhaseFailed, Reason: "ImportRefused", Message: refused[0].Summary + "; nothing was changed", Diagnostics: refused}
 		return a.stop(ctx, run, m)
 	}
 	run, err = a.move(ctx, run, m)
@@ -161,8 +169,8 @@ func (a *Activities) stop(ctx context.Context, run catalog.Run, m catalog.Move) 
 }
 
 // needsApproval names what a yes given in advance does not cover.
-func needsApproval(run catalog.Run) string {
-	var out []string
+func needsApproval(run catalog.Run, takes map[string]stacks.Takeover) string {
+	out := takesOver(run, takes)
 	for _, r := range run.Regions {
 		if r.Phase != stacks.RegionPlanned {
 			continue // what it changed is done, or will not be

@@ -30,6 +30,7 @@ const maxBody = 2 << 20
 // Errors that a person can act on are *orchestrator.Problem; any other becomes an internal error whose text only the log sees.
 type Service interface {
 	Submit(ctx context.Context, in orchestrator.SubmitRequest) (orchestrator.SubmitResult, error)
+	Import(ctx context.Context, in orchestrator.ImportRequest) (orchestrator.SubmitResult, error)
 	Destroy(ctx context.Context, namespace, name, actor string) (orchestrator.RunView, error)
 	Approve(ctx context.Context, run, digest, actor string) (orchestrator.RunView, error)
 	Cancel(ctx context.Context, run, actor string) (orchestrator.RunView, error)

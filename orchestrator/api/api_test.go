@@ -319,7 +319,7 @@ func TestOpenAPI(t *testing.T) {
 	want := []string{
 		"/databases", "/databases/{namespace}/{name}", "/databases/{namespace}/{name}/destroy", "/databases/{namespace}/{name}/connect",
 		"/runs", "/runs/{run}", "/runs/{run}/approve", "/runs/{run}/cancel", "/runs/{run}/answer", "/runs/{run}/logs", "/runs/{run}/watch",
-		"/submissions", "/validate", "/render", "/fsck", "/sites", "/sites/{site}/declare-dead", "/healthz", "/version", "/login",
+		"/submissions", "/imports", "/validate", "/render", "/fsck", "/sites", "/sites/{site}/declare-dead", "/healthz", "/version", "/login",
 		"/orphans", "/orphans/adopt", "/orphans/remove", "/databases/{namespace}/{name}/regions/{region}/terraform",
 		"/databases/{namespace}/{name}/regions/{region}/states", "/databases/{namespace}/{name}/regions/{region}/states/{version}",
 		"/databases/{namespace}/{name}/regions/{region}/states/{version}/diff/{to}",

@@ -89,6 +89,11 @@ func (c *HTTPClient) Submit(ctx context.Context, in orchestrator.SubmitRequest) 
 	return out, c.call(ctx, http.MethodPost, "/submissions", in, &out)
 }
 
+// Import takes what is there already under control.
+func (c *HTTPClient) Import(ctx context.Context, in orchestrator.ImportRequest) (out orchestrator.SubmitResult, err error) {
+	return out, c.call(ctx, http.MethodPost, "/imports", in, &out)
+}
+
 // Destroy submits a destroy run.
 func (c *HTTPClient) Destroy(ctx context.Context, namespace, name, actor string) (out orchestrator.RunView, err error) {
 	return out, c.call(ctx, http.MethodPost, join("databases", namespace, name, "destroy"), actorBody{Actor: actor}, &out)

@@ -47,6 +47,17 @@ func (s *server) addSubmissions(routes huma.API) {
 	})
 
 	handle(s, routes, huma.Operation{
+		OperationID: "import", Method: http.MethodPost, Path: "/imports", Summary: "Take a database that is there already under control",
+		DefaultStatus: http.StatusAccepted,
+	}, func(ctx context.Context, in *struct{ Body orchestrator.ImportRequest }) (*answer[orchestrator.SubmitResult], error) {
+		if n := len(in.Body.Documents); n != 1 {
+			return nil, &orchestrator.Problem{Code: CodeInvalidRequest, Title: fmt.Sprintf("an import has one document, this one %d", n)}
+		}
+		in.Body.Actor = actorName(in.Body.Actor)
+		return reply(s.Service.Import(ctx, in.Body))
+	})
+
+	handle(s, routes, huma.Operation{
 		OperationID: "validate", Method: http.MethodPost, Path: "/validate", Summary: "Check specs and store nothing",
 	}, func(ctx context.Context, in *submission) (*answer[ValidateResult], error) {
 		if err := in.check(); err != nil {

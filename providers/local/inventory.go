@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"meridian/providers"
@@ -19,13 +20,10 @@ var (
 	_ providers.Remover   = (*Provider)(nil)
 )
 
-// Inventory lists the servers below the root with this installation's owner mark.
-func (p *Provider) Inventory(ctx context.Context, _ []providers.ModuleInput) ([]providers.Object, error) {
+// Inventory lists the servers below the root with this installation's owner mark, and those that were taken over, wherever they are.
+func (p *Provider) Inventory(ctx context.Context, places []providers.ModuleInput) ([]providers.Object, error) {
 	entries, err := os.ReadDir(p.cfg.Root)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list servers: %w", err)
 	}
 	var out []providers.Object
@@ -34,29 +32,53 @@ func (p *Provider) Inventory(ctx context.Context, _ []providers.ModuleInput) ([]
 			continue
 		}
 		home := filepath.Join(p.cfg.Root, e.Name())
-		spec, err := server.MarkedSpec(home)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, providers.ErrForeign) {
-			continue // not a server, or nobody's
-		}
+		spec, there, err := markedAt(home)
 		if err != nil {
-			return nil, fmt.Errorf("mark of %s: %w", home, err)
+			return nil, err
 		}
-		id, mine := p.stackOf(spec.Owner)
-		if !mine {
+		if id, mine := p.stackOf(spec.Owner); there && mine {
+			out = append(out, object(ctx, home, spec, id))
+		}
+	}
+	for _, place := range places {
+		home := place.Placement.Values[valueDataDir]
+		if place.Placement.Takeover == nil || slices.ContainsFunc(out, func(o providers.Object) bool { return o.ID == home }) {
 			continue
 		}
-		o := providers.Object{
-			Provider: Name, ID: home, Stack: id, Type: resourceType, Address: resourceAddress, ImportID: home, DataBearing: true,
-		}
-		sight, err := server.Look(ctx, home, spec.Owner)
+		spec, there, err := markedAt(home)
 		if err != nil {
-			o.Detail = "a server that cannot be looked at: " + err.Error()
-		} else {
-			o.Detail = fmt.Sprintf("PostgreSQL %s at %s, %s", spec.EngineVersion, spec.HostPort(), sight.State)
+			return nil, err
 		}
-		out = append(out, o)
+		if there && spec.Owner == p.ownerOf(place) {
+			out = append(out, object(ctx, home, spec, place.Stack))
+		}
 	}
 	return out, nil
+}
+
+// markedAt reads the mark of a home; there is false where it is no server, or nobody's.
+func markedAt(home string) (spec server.Spec, there bool, err error) {
+	spec, err = server.MarkedSpec(home)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, providers.ErrForeign) {
+		return spec, false, nil
+	}
+	if err != nil {
+		return spec, false, fmt.Errorf("mark of %s: %w", home, err)
+	}
+	return spec, true, nil
+}
+
+func object(ctx context.Context, home string, spec server.Spec, id stacks.StackID) providers.Object {
+	o := providers.Object{
+		Provider: Name, ID: home, Stack: id, Type: resourceType, Address: resourceAddress, ImportID: home, DataBearing: true,
+	}
+	sight, err := server.Look(ctx, home, spec.Owner)
+	if err != nil {
+		o.Detail = "a server that cannot be looked at: " + err.Error()
+	} else {
+		o.Detail = fmt.Sprintf("PostgreSQL %s at %s, %s", spec.EngineVersion, spec.HostPort(), sight.State)
+	}
+	return o
 }
 
 // stackOf reads the stack from an owner mark of this installation.

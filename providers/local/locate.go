@@ -40,7 +40,7 @@ func (p *Provider) locateServer(ctx context.Context, in providers.LocateInput) (
 	if busy {
 		return providers.Located{State: providers.FoundSettling, Evidence: "a process still works in " + home}, nil
 	}
-	sight, err := server.Look(ctx, home, p.owner(in.Stack))
+	sight, err := server.Look(ctx, home, p.ownerOf(in.ModuleInput))
 	if errors.Is(err, providers.ErrPermanent) {
 		return unknown("%v", err), nil
 	}

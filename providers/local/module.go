@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -49,14 +50,14 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 	call := stacks.ModuleCall{
 		Module: module,
 		Inputs: map[string]any{
-			"name":                   strings.Join([]string{in.Stack.Namespace, in.Stack.Name, in.Stack.Region}, "/"),
-			"owner":                  p.owner(in.Stack),
+			"name":                   cmp.Or(in.Placement.Values[valueName], strings.Join([]string{in.Stack.Namespace, in.Stack.Name, in.Stack.Region}, "/")),
+			"owner":                  p.ownerOf(in),
 			"address":                in.Placement.Address,
 			"port":                   int64(in.Placement.Port),
 			"data_dir":               home,
 			"engine_version":         in.Database.Spec.Engine.Version,
 			"settings":               settings(in.Database.Spec.Engine.Parameters),
-			"admin_password_version": int64(1),
+			"admin_password_version": passwordVersion(in.Placement),
 		},
 		Secrets: map[string]string{"admin_password": adminSecret(in.Region.Name)},
 		Outputs: []string{"host", "port", "admin_user", "system_identifier", "server_version"},
@@ -65,7 +66,7 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 		}},
 		DataBearing: []string{resourceType},
 	}
-	if p.cfg.Directories > 0 {
+	if p.cfg.Directories > 0 && in.Placement.Takeover == nil {
 		beside := map[string]string{}
 		for i := range p.cfg.Directories {
 			beside[directoryKey(i+1)] = directoryOf(home, i+1)
@@ -89,6 +90,11 @@ func note(parameters map[string]string) string {
 		words = append(words, name+"="+parameters[name])
 	}
 	return strings.Join(words, " ")
+}
+
+// ownerOf is the mark of a region's server: one that was taken over keeps the mark that it had.
+func (p *Provider) ownerOf(in providers.ModuleInput) string {
+	return cmp.Or(in.Placement.Values[valueOwner], p.owner(in.Stack))
 }
 
 // owner is the mark by which a server is known as this stack's, whichever Meridian else is on the machine.

@@ -87,7 +87,7 @@ func (p *Provider) LaunchMemory() int { return 128 }
 // ControlPlane says what the process table and the server's own files say. It asks no query.
 func (p *Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {
 	home := in.Placement.Values[valueDataDir]
-	sight, err := server.Look(ctx, home, p.owner(in.Stack))
+	sight, err := server.Look(ctx, home, p.ownerOf(in))
 	if err != nil {
 		return providers.ReadyStatus{}, err
 	}

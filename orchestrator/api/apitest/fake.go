@@ -88,6 +88,11 @@ func (f *Fake) step(r *run, edit func(*orchestrator.RunView)) {
 	f.changed = make(chan struct{})
 }
 
+// Import makes a run that waits for a yes.
+func (f *Fake) Import(ctx context.Context, in orchestrator.ImportRequest) (orchestrator.SubmitResult, error) {
+	return f.Submit(ctx, orchestrator.SubmitRequest{Documents: in.Documents, Namespace: in.Namespace, Actor: in.Actor})
+}
+
 // Submit makes a run for each document.
 func (f *Fake) Submit(ctx context.Context, in orchestrator.SubmitRequest) (orchestrator.SubmitResult, error) {
 	var sources []stacks.Source
