@@ -64,6 +64,10 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 		Module: module, Inputs: p.inputs(in, s), Outputs: []string{"host", "port", "admin_user", "arn", "server_version"},
 		Providers: []stacks.ProviderConfig{plugin(in.Region.Location, s)}, DataBearing: []string{instanceType},
 	}
+	if in.Placement.Takeover != nil {
+		asImported(call.Inputs, in)
+		return call, nil
+	}
 	source, replica := in.Database.PhysicalSource(in.Region.Name)
 	if !replica {
 		call.Secrets = map[string]string{"admin_password": adminSecret(in.Region.Name)}

@@ -88,9 +88,12 @@ func (i Instance) xml() string {
 	parts := []string{
 		text("DBInstanceIdentifier", i.ID), text("DBInstanceArn", i.ARN()), text("DbiResourceId", "db-"+strings.ToUpper(i.ID)), text("DBInstanceStatus", i.Status),
 		text("DBInstanceClass", i.Class), text("Engine", i.Engine), text("EngineVersion", i.Version), text("PercentProgress", i.Percent),
-		text("DeletionProtection", strconv.FormatBool(i.DeletionProtection)), text("ReadReplicaSourceDBInstanceIdentifier", i.Source),
+		text("MasterUsername", "shop"), text("DeletionProtection", strconv.FormatBool(i.DeletionProtection)), text("ReadReplicaSourceDBInstanceIdentifier", i.Source),
 		el("Endpoint", text("Address", i.ID+"."+i.Region+".rds.invalid"), text("Port", "5432")),
 		tagList("TagList", "Tag", "Key", "Value", i.Tags),
+	}
+	if i.Managed {
+		parts = append(parts, el("MasterUserSecret", text("SecretArn", "arn:aws:secretsmanager:"+i.Region+":"+Account+":secret:rds!db-1"), text("SecretStatus", "active")))
 	}
 	if i.PendingClass != "" {
 		parts = append(parts, el("PendingModifiedValues", text("DBInstanceClass", i.PendingClass), text("MasterUserPassword", "****")))
