@@ -57,13 +57,24 @@ func (s *Store) migrateFile(ctx context.Context) error {
 	}); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return nil
+	return s.recordSchema(ctx, newest)
 }
 
 // upToDate reports whether the store is of this version; ErrNewer where it is of a newer one.
 func (s *Store) upToDate(ctx context.Context, newest int64) (bool, error) {
-	var version int64
-	err := s.retry(ctx, func() error {
+	version, err := s.version(ctx)
+	if err != nil {
+		return false, err
+	}
+	if version > newest {
+		return false, fmt.Errorf("%w: the store has version %d, this meridian knows %d (run the newer meridian, or put the backup from before its first start back)", ErrNewer, version, newest)
+	}
+	return version == newest, nil
+}
+
+// version is that of the tables, 0 where there are none.
+func (s *Store) version(ctx context.Context) (version int64, err error) {
+	err = s.retry(ctx, func() error {
 		var tables int
 		if err := s.db.QueryRowContext(ctx, s.hasVersions()).Scan(&tables); err != nil {
 			return fmt.Errorf("read the version: %w", err)
@@ -77,13 +88,7 @@ func (s *Store) upToDate(ctx context.Context, newest int64) (bool, error) {
 		}
 		return nil
 	})
-	if err != nil {
-		return false, err
-	}
-	if version > newest {
-		return false, fmt.Errorf("%w: the store has version %d, this meridian knows %d (run the newer meridian, or put the backup from before its first start back)", ErrNewer, version, newest)
-	}
-	return version == newest, nil
+	return version, err
 }
 
 // newestMigration is the version of the last embedded file.

@@ -50,6 +50,26 @@ var sessionSettings = map[string]string{
 
 // openPostgres opens the store at a URL and migrates it.
 func openPostgres(ctx context.Context, where string) (*Store, error) {
+	s, err := connectPostgres(where)
+	if err != nil {
+		return nil, err
+	}
+	d := s.dialect.(*postgresDialect)
+	if err = d.check(ctx, s); err == nil {
+		err = s.migratePostgres(ctx)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("store %s: %w", s.path, err)
+	}
+	s.feed.announce = make(chan struct{}, 1)
+	s.feed.wg.Add(1)
+	go d.announce(s)
+	return s, nil
+}
+
+// connectPostgres makes a store at a URL; nothing is connected yet.
+func connectPostgres(where string) (*Store, error) {
 	where, command, err := cutPasswordCommand(where)
 	if err != nil {
 		return nil, err
@@ -69,13 +89,6 @@ func openPostgres(ctx context.Context, where string) (*Store, error) {
 	s.reads.SetMaxIdleConns(maxPostgresReaders)
 	s.reads.SetConnMaxIdleTime(30 * time.Second)
 	s.feed.init(s)
-	if err := d.prepare(ctx, s); err != nil {
-		_ = s.Close()
-		return nil, fmt.Errorf("store %s: %w", s.path, err)
-	}
-	s.feed.announce = make(chan struct{}, 1)
-	s.feed.wg.Add(1)
-	go d.announce(s)
 	return s, nil
 }
 
@@ -123,8 +136,8 @@ type postgresDialect struct {
 	channel  string // of LISTEN and NOTIFY: one per schema
 }
 
-// prepare checks the server and migrates the store.
-func (d *postgresDialect) prepare(ctx context.Context, s *Store) error {
+// check looks whether the server is one that the store can be on.
+func (d *postgresDialect) check(ctx context.Context, s *Store) error {
 	var version int
 	var replica bool
 	var encoding, durable, schema, scans string
@@ -153,7 +166,7 @@ func (d *postgresDialect) prepare(ctx context.Context, s *Store) error {
 	if len(d.channel) > 63 {
 		d.channel = d.channel[:63]
 	}
-	return s.migratePostgres(ctx)
+	return nil
 }
 
 // explainPostgres says what a person can do about a server that does not let us in.

@@ -49,7 +49,7 @@ func (s *Store) migratePostgres(ctx context.Context) (err error) {
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", explainPostgres(err))
 	}
-	return nil
+	return s.recordSchema(ctx, newest)
 }
 
 // postgresMigrations are our files, translated.

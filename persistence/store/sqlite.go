@@ -34,6 +34,19 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 	if err := create(dir, path); err != nil {
 		return nil, explain(path, err)
 	}
+	s, err := openFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.migrateFile(ctx); err != nil {
+		_ = s.Close()
+		return nil, explain(path, err)
+	}
+	return s, nil
+}
+
+// openFile opens a file that is there, as it is.
+func openFile(path string) (_ *Store, err error) {
 	lockFiles()
 	s := &Store{dialect: sqliteDialect{}, path: path, closing: make(chan struct{})}
 	if s.db, err = pool(path, 1, "_txlock=immediate"); err != nil {
@@ -44,10 +57,6 @@ func openSQLite(ctx context.Context, dir string) (*Store, error) {
 		return nil, explain(path, err)
 	}
 	s.feed.init(s)
-	if err := s.migrateFile(ctx); err != nil {
-		_ = s.Close()
-		return nil, explain(path, err)
-	}
 	return s, nil
 }
 

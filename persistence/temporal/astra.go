@@ -18,6 +18,14 @@ import (
 // astraUser is the user name that goes with an application token.
 const astraUser = "token"
 
+// AstraSteps is what a person does to keep Temporal's workflows in Astra DB.
+const AstraSteps = `Astra DB is experimental: it was never tried on the service.
+1. Prerequisites: a database in one region, an application token, the region's secure connect bundle (portal: the database, Connect).
+2. Pre-setup:     make the keyspace in the portal (Add Keyspace), for CQL may not; put bundle and token into files of mode 0600.
+3. Schema:        meridian persistence setup --config FILE
+4. Run:           meridian server --config FILE
+5. Validate:      meridian persistence verify --config FILE, then a run of your own`
+
 // astraCluster is an Astra DB database, reached through its secure connect bundle. No proxy process stands between.
 type astraCluster struct{ settings *Astra }
 

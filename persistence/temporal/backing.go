@@ -77,13 +77,13 @@ func openBacking(ctx context.Context, o Options) (_ *backing, err error) {
 	if err := b.openLists(ctx, o); err != nil {
 		return nil, err
 	}
-	if b.sole, err = takeSole(ctx, b.state.(claimer).claim(o), targets[0].where()); err != nil {
+	if b.sole, err = takeSole(ctx, targets[0].(claimer).claim(o), targets[0].where()); err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// claimer is a part that several machines reach.
+// claimer is a target that several machines reach.
 type claimer interface {
 	// claim is the claim of a server on it.
 	claim(o Options) claim

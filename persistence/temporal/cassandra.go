@@ -48,9 +48,7 @@ type cassandraPart struct {
 	keyspace string
 	where    string
 	session  commongocql.Session
-	// claims is a session for the claim alone, so that it does not wait behind the server's queries.
-	claims  nodes
-	refresh *refresher
+	refresh  *refresher
 }
 
 var (
@@ -61,7 +59,7 @@ var (
 // openCassandraPart opens the session that the server works with.
 func openCassandraPart(ctx context.Context, s *Settings, out *slog.Logger) (*cassandraPart, error) {
 	t := targetsOf(s)[0].(*cassandraTarget)
-	p := &cassandraPart{keyspace: t.keyspace, where: t.where(), claims: t.cluster, refresh: &refresher{cluster: t.cluster, keyspace: t.keyspace}}
+	p := &cassandraPart{keyspace: t.keyspace, where: t.where(), refresh: &refresher{cluster: t.cluster, keyspace: t.keyspace}}
 	gocql.Logger = driverLog{out}
 	type opened struct {
 		session commongocql.Session

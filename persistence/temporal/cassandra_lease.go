@@ -60,18 +60,22 @@ const serverLease = 30 * time.Second
 
 // cassandraClaim is a lease that the data directory's server holds.
 type cassandraClaim struct {
-	part *cassandraPart
-	who  string
-	l    *lease
+	nodes    nodes
+	keyspace string
+	who      string
+	l        *lease
 }
 
 var _ claim = (*cassandraClaim)(nil)
 
-func (p *cassandraPart) claim(o Options) claim { return &cassandraClaim{part: p, who: identity(o)} }
+// claim is a server's claim on the keyspace.
+func (t *cassandraTarget) claim(o Options) claim {
+	return &cassandraClaim{nodes: t.cluster, keyspace: t.keyspace, who: identity(o)}
+}
 
 func (c *cassandraClaim) take(ctx context.Context) error {
 	if c.l == nil {
-		config, err := c.part.claims.config(ctx, c.part.keyspace)
+		config, err := c.nodes.config(ctx, c.keyspace)
 		if err != nil {
 			return err
 		}

@@ -179,3 +179,14 @@ func counted(t *testing.T, c client.Client, query string) int64 {
 	}
 	return n.Count
 }
+
+// eventuallyLong is eventually for what a killed database has to come back for.
+func eventuallyLong(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("timed out: %s", what)
+		}
+	}
+}

@@ -49,7 +49,8 @@ func createNamespace(store *storeFile, name string) error {
 }
 
 const (
-	readyTimeout = 20 * time.Second
+	// readyTimeout bounds the wait for a server that has come up: hundreds of shards on a loaded cluster take their time.
+	readyTimeout = 2 * time.Minute
 	readyPoll    = 10 * time.Millisecond
 )
 
