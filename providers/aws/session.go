@@ -12,7 +12,6 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
-	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -61,10 +60,9 @@ func accessOf(in providers.ModuleInput) (access, error) {
 // session holds the clients of one access.
 type session struct {
 	access
-	rds     *rds.Client
-	ec2     *ec2.Client
-	metrics *cloudwatch.Client
-	sts     *sts.Client
+	rds *rds.Client
+	ec2 *ec2.Client
+	sts *sts.Client
 }
 
 // sessions makes one session for each access, and shares what belongs to an account.
@@ -113,7 +111,7 @@ func (s *sessions) of(ctx context.Context, a access) (*session, error) {
 			}
 		}), func(o *sdk.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
 	}
-	made := &session{access: a, rds: rds.NewFromConfig(cfg), ec2: ec2.NewFromConfig(cfg), metrics: cloudwatch.NewFromConfig(cfg), sts: sts.NewFromConfig(cfg)}
+	made := &session{access: a, rds: rds.NewFromConfig(cfg), ec2: ec2.NewFromConfig(cfg), sts: sts.NewFromConfig(cfg)}
 	s.made[a] = made
 	return made, nil
 }

@@ -61,7 +61,7 @@ const name = "default-orders-k3m9x2pq-here"
 
 func instance(change ...func(*rdsfake.Instance)) rdsfake.Instance {
 	i := rdsfake.Instance{
-		ID: name, Region: here, Class: "db.t4g.medium", Engine: EnginePostgres, Version: "16.4", Status: "available", Backups: 7, Lag: -1,
+		ID: name, Region: here, Class: "db.t4g.medium", Engine: EnginePostgres, Version: "16.4", Status: "available", Backups: 7,
 		Tags: map[string]string{TagOwner: installation + "/default/orders/k3m9x2pq/here"},
 	}
 	for _, c := range change {

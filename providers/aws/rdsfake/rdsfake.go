@@ -1,4 +1,4 @@
-// Package rdsfake is a scripted fake of RDS (with the little of STS, EC2 and CloudWatch that goes with it) which speaks AWS's own query
+// Package rdsfake is a scripted fake of RDS (with the little of STS and EC2 that goes with it) which speaks AWS's own query
 // protocol over HTTP: for the states, refusals and failures that no emulator has.
 //
 // It is for tests only, keeps everything in memory, and checks no signature: it only reads from it who asks which region. What AWS documents
@@ -37,8 +37,6 @@ type Instance struct {
 	// PendingClass is a class that waits for the window.
 	PendingClass string
 	Events       []string
-	// Lag is the replica's lag in seconds, as CloudWatch knows it; negative where it knows none.
-	Lag float64
 }
 
 // ARN is the instance's ARN.

@@ -3,7 +3,6 @@ package rdsfake
 import (
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +30,6 @@ func (f *Fake) work(c call) (string, *refusal) {
 		"CreateDBInstance": f.create, "CreateDBInstanceReadReplica": f.createReplica, "DeleteDBInstance": f.remove, "CreateGlobalCluster": f.createGlobal,
 		"DescribeSecurityGroups": f.describeGroups, "DescribeSecurityGroupRules": f.describeRules, "DeleteSecurityGroup": f.removeGroup,
 		"DescribeDBParameterGroups": f.describeFamilies, "DeleteDBParameterGroup": f.removeFamily, "ListTagsForResource": f.tags,
-		"GetMetricStatistics": f.statistics,
 	}
 	do, known := actions[c.action]
 	if !known {
@@ -134,7 +132,7 @@ func (f *Fake) create(c call) (string, *refusal) {
 	i := Instance{
 		ID: id, Region: c.region, Class: c.form.Get("DBInstanceClass"), Engine: c.form.Get("Engine"), Version: c.form.Get("EngineVersion"), Status: "creating",
 		Managed: c.form.Get("ManageMasterUserPassword") == "true", Backups: backups, Tags: tagsOf(c.form),
-		DeletionProtection: c.form.Get("DeletionProtection") == "true", Lag: -1,
+		DeletionProtection: c.form.Get("DeletionProtection") == "true",
 	}
 	if _, taken := f.instances[i.ARN()]; taken {
 		return "", no("DBInstanceAlreadyExists", "DB instance already exists")
@@ -203,19 +201,4 @@ func (f *Fake) remove(c call) (string, *refusal) {
 	i.Status = "deleting"
 	f.instances[i.ARN()] = i
 	return result(c, i.xml()), nil
-}
-
-// statistics is CloudWatch's ReplicaLag.
-func (f *Fake) statistics(c call) (string, *refusal) {
-	var points []string
-	i, ok := f.instances[Instance{ID: c.form.Get("Dimensions.member.1.Value"), Region: c.region}.ARN()]
-	if ok && i.Lag >= 0 && c.form.Get("MetricName") == "ReplicaLag" {
-		at := time.Now().UTC().Truncate(time.Minute)
-		for n := range 3 { // not in order, as CloudWatch gives them
-			points = append(points, el("member", text("Timestamp", at.Add(-time.Duration(n)*time.Minute).Format(time.RFC3339)),
-				text("Maximum", strconv.FormatFloat(i.Lag+float64(n), 'f', -1, 64)), text("Unit", "Seconds")))
-		}
-		slices.Reverse(points)
-	}
-	return result(c, text("Label", c.form.Get("MetricName")), el("Datapoints", points...)), nil
 }
