@@ -45,6 +45,9 @@ type Timing struct {
 	ProgressEvery time.Duration
 	// StopGrace is how long a terraform that was told to stop (SIGINT) has before SIGKILL.
 	StopGrace time.Duration
+	// ShutdownFinish is how long a terraform may go on once its host shuts down, before it is told to stop: most single changes of a cloud are
+	// through by then, and whoever waits for the host notices little.
+	ShutdownFinish time.Duration
 	// Lease is how long a site may let terraform work on a stack without a sign of life in a store that several sites share: long enough
 	// that a failover of the store or of a network disturbs nobody. Each beat renews it.
 	Lease time.Duration
@@ -63,7 +66,7 @@ func DefaultTiming() Timing {
 		LightTimeout: 15 * time.Second, LinkTimeout: 60 * time.Second, LinkLook: 5 * time.Second, CancelPoll: 250 * time.Millisecond, WorkflowTaskTimeout: 5 * time.Second,
 		PlanHang: 30 * time.Minute, ApplyHang: 4 * time.Hour, ReadyHang: 12 * time.Hour,
 		ProgressEvery: 10 * time.Second,
-		StopGrace:     60 * time.Second,
-		Lease:         10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
+		StopGrace:     60 * time.Second, ShutdownFinish: 60 * time.Second,
+		Lease: 10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"meridian/orchestrator/activities"
 	"meridian/persistence/catalog"
@@ -29,6 +30,8 @@ type parts struct {
 	runner    *activities.Program
 	// env is added to the runner's environment: settings that it must share.
 	env []string
+	// scope is what a runner is started with where systemd gives it a scope of its own.
+	scope []string
 
 	installation string
 	registry     *providers.Registry
@@ -59,6 +62,7 @@ func openParts(ctx context.Context, data, where, terraformPath string) (p *parts
 	if p.runner, err = activities.LayProgram(terraform.Site{Root: data}, p.installed); err != nil {
 		return p, err
 	}
+	p.scope = activities.FindScope(ctx, os.Getenv)
 	if terraformPath != "" {
 		p.env = append(p.env, terraform.EnvTerraform+"="+terraformPath)
 	}
@@ -81,7 +85,7 @@ func (p *parts) register(ctx context.Context, found terraform.FindAnswer) (err e
 func (p *parts) activities(logger *slog.Logger) *activities.Activities {
 	return activities.New(activities.Options{
 		Catalog: p.catalog, Journal: p.journal, Registry: p.registry, Site: terraform.Site{Root: p.data},
-		Runner: p.runner.Path, RunnerEnv: p.env, Timing: p.timing, Logger: logger,
+		Runner: p.runner.Path, RunnerEnv: p.env, Timing: p.timing, Logger: logger, Scope: p.scope,
 	})
 }
 

@@ -28,8 +28,10 @@ type Options struct {
 	// Runner is the path of meridian-runner; RunnerEnv is added to its environment (settings of the server that it must share).
 	Runner    string
 	RunnerEnv []string
-	Timing    stacks.Timing
-	Logger    *slog.Logger
+	// Scope is what a runner is started with: see FindScope.
+	Scope  []string
+	Timing stacks.Timing
+	Logger *slog.Logger
 	// Drain is how long attached steps may go on once the worker stops; 0 lets go of them at once. Their runners go on in any case.
 	Drain time.Duration
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -44,7 +45,8 @@ func (a *Activities) start(name, verb string, args ...string) (*process, error) 
 		return nil, fmt.Errorf("runner log: %w", err)
 	}
 	defer out.Close()
-	cmd := exec.Command(a.Runner, append([]string{verb, "--data", a.Site.Root}, args...)...)
+	argv := slices.Concat(a.Scope, []string{a.Runner, verb, "--data", a.Site.Root}, args)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir = "/"
 	// A runner mostly waits: on one core at a time its runtime wakes fewer threads. terraform gets none of this environment.
 	cmd.Env = append(append(os.Environ(), "GOMAXPROCS=1"), a.RunnerEnv...)

@@ -87,7 +87,7 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 			return res, err
 		}
 	}
-	explain(&res, exit, said.last)
+	explain(&res, exit, said.last, nil)
 	res.FinishedAt = time.Now().UTC()
 	return res, nil
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -27,6 +28,7 @@ const usage = `meridian-runner is started by Meridian; it runs one step of terra
   meridian-runner show     --data DIR --artifact ID
   meridian-runner state    --data DIR --step STEP
   meridian-runner sweep    --data DIR
+  meridian-runner drain    --data DIR [--finish TIME] [--undo]
   meridian-runner step     --data DIR --step STEP [--attempt ID] [--adopt]
 `
 
@@ -45,8 +47,11 @@ func Main(args []string, out, logs io.Writer) int {
 		return terraform.ExitError
 	}
 	log := slog.New(slog.NewJSONHandler(logs, nil)).With("pid", os.Getpid(), "verb", args[0])
-	if args[0] == terraform.VerbStep {
+	switch args[0] {
+	case terraform.VerbStep:
 		return mainStep(o, log)
+	case terraform.VerbDrain:
+		return mainDrain(o, log)
 	}
 	answer, err := o.answer(context.Background(), args[0], log)
 	if err == nil {
@@ -66,6 +71,8 @@ type options struct {
 	attempt  string
 	artifact string
 	adopt    bool
+	finish   time.Duration
+	undo     bool
 }
 
 // parse reads the arguments of a verb.
@@ -85,8 +92,11 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 		fs.StringVar(&o.step, "step", "", "ID of the step")
 		fs.StringVar(&o.attempt, "attempt", uuid.NewString(), "ID of the attempt")
 		fs.BoolVar(&o.adopt, "adopt", false, "only settle what the stack's last attempt left")
+	case terraform.VerbDrain:
+		fs.DurationVar(&o.finish, "finish", 0, "how long terraform may go on before it is told to stop (0: as the settings say)")
+		fs.BoolVar(&o.undo, "undo", false, "the host stays: let runners work again")
 	default:
-		return o, fmt.Errorf("unknown verb %q: want find, template, show, state, sweep or step", verb)
+		return o, fmt.Errorf("unknown verb %q: want find, template, show, state, sweep, drain or step", verb)
 	}
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -105,12 +115,18 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 	return o, nil
 }
 
-// mainStep runs one step. Signals do not stop it: only `desired: cancel` in the head does, and who ends the runner leaves terraform alone.
+// mainStep runs one step. No signal stops it at once: SIGTERM says that the host shuts down (shutdown.go), and who ends the runner leaves
+// terraform alone.
 func mainStep(o options, log *slog.Logger) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
+	told := &departure{}
 	go func() {
 		for s := range signals {
+			if s == syscall.SIGTERM {
+				told.begin(log)
+				continue
+			}
 			log.Info("signal ignored", "signal", s.String())
 		}
 	}()
@@ -123,6 +139,7 @@ func mainStep(o options, log *slog.Logger) int {
 		return terraform.ExitError
 	}
 	defer w.close()
+	w.told = told
 	return w.runStep(ctx, stepOptions{step: o.step, attempt: o.attempt, adopt: o.adopt})
 }
 

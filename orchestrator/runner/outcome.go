@@ -19,7 +19,7 @@ import (
 )
 
 // outcomeOf decides how a step ended, from how terraform ended. stopped says that it was told to stop.
-// Told so by the end of the lease is an interruption too. No exit code, or death by a signal, is an interruption: what terraform was making is then in the events alone.
+// Told so by the end of the lease, or by the shutdown of the host, is an interruption too. No exit code, or death by a signal, is an interruption: what terraform was making is then in the events alone.
 func outcomeOf(kind journal.StepKind, exit exitRecord, known bool, stopped *cancelRecord) journal.Outcome {
 	clean := known && exit.Signal == "" && exit.Error == ""
 	switch {
@@ -29,7 +29,7 @@ func outcomeOf(kind journal.StepKind, exit exitRecord, known bool, stopped *canc
 		return journal.OutcomeUnchanged
 	case clean && kind != journal.StepApply && exit.Code == 2:
 		return journal.OutcomeChanges
-	case stopped != nil && stopped.Lease, exit.Error == errLeaseOver:
+	case stopped != nil && (stopped.Lease || stopped.Shutdown), exit.Error == errLeaseOver:
 		return journal.OutcomeInterrupted
 	case stopped != nil:
 		return journal.OutcomeCancelled
@@ -72,12 +72,12 @@ func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal
 			res.Diagnostics = append(res.Diagnostics, refuse(RulePlanUnreadable, "The plan could not be read", err.Error(), "plan again").diag)
 		}
 	}
-	explain(&res, exit, said.last)
+	explain(&res, exit, said.last, r.stopped())
 	return res, artifact
 }
 
 // explain adds what terraform itself could not say, and decides whether the step may be tried again.
-func explain(res *journal.Result, exit exitRecord, last []string) {
+func explain(res *journal.Result, exit exitRecord, last []string, stopped *cancelRecord) {
 	add := func(rule, summary, detail, next string) {
 		res.Diagnostics = append(res.Diagnostics, refuse(rule, summary, detail, next).diag)
 	}
@@ -87,6 +87,10 @@ func explain(res *journal.Result, exit exitRecord, last []string) {
 		switch {
 		case exit.Error == errLeaseOver:
 			detail = exit.Error
+		case stopped != nil && stopped.Shutdown:
+			detail = "its host shuts down, and the time that it had to finish was over; the run goes on once the host is back, or on another"
+		case stopped != nil && stopped.Lease:
+			detail = "its site had no sign of life in the store for nearly a lease"
 		case exit.Signal != "":
 			detail = "it was ended by a signal: " + exit.Signal
 		case terraform.PluginDied(res.Diagnostics):

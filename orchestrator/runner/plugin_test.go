@@ -7,7 +7,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,6 +104,30 @@ resource "localdb_postgres" "this" {
 	return s, net.JoinHostPort(ip, "5432")
 }
 
+// postmasters are the processes of the servers of a stack.
+func (w *world) postmasters(s stacks.Stack) (out []int) {
+	w.t.Helper()
+	for _, f := range s.Files {
+		for _, m := range dataDir.FindAllSubmatch(f.Content, -1) {
+			files, err := filepath.Glob(filepath.Join(string(m[1]), "*", "postmaster.pid"))
+			check(w.t, err)
+			for _, file := range files {
+				text, err := os.ReadFile(file)
+				check(w.t, err)
+				pid, err := strconv.Atoi(strings.Split(string(text), "\n")[0])
+				check(w.t, err)
+				out = append(out, pid)
+			}
+		}
+	}
+	if len(out) == 0 {
+		w.t.Fatal("no server runs")
+	}
+	return out
+}
+
+var dataDir = regexp.MustCompile(`data_dir\s*=\s*"([^"]+)"`)
+
 // TestARealServer plans, applies, finds nothing changed and destroys a server; the server outlives the step and holds nothing of it.
 func TestARealServer(t *testing.T) {
 	w := newWorld(t)
@@ -116,6 +142,11 @@ func TestARealServer(t *testing.T) {
 		t.Fatalf("the server does not answer: %v", err)
 	}
 	check(t, c.Close())
+	for _, p := range w.postmasters(s) {
+		if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", p)); err != nil || strings.TrimSpace(string(text)) != "0" {
+			t.Errorf("oom_score_adj of the server is %q, %v: it inherits that of terraform", text, err)
+		}
+	}
 	w.clean()
 	w.end()
 	w.submit(true)

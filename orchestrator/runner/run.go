@@ -168,7 +168,7 @@ func (r *run) follow(ctx context.Context) (launched bool, err error) {
 
 // cancel tells terraform to stop, once; after the grace its group is killed. The record comes first: a second SIGINT, by an adopter,
 // would make terraform drop what it is making.
-func (r *run) cancel(hang time.Duration) {
+func (r *run) cancel(why cancelRecord) {
 	if r.cancelled == nil {
 		if r.cancelled = r.stopped(); r.cancelled != nil {
 			return // by the shim, at the end of the lease
@@ -176,14 +176,14 @@ func (r *run) cancel(hang time.Duration) {
 		if _, ok := r.family.terraform(); !ok {
 			return // not started yet: the next look will see it
 		}
-		c := cancelRecord{At: time.Now().UTC(), Hang: hang}
-		if err := r.spool.put(cancelFile, c, true); err != nil {
+		why.At = time.Now().UTC()
+		if err := r.spool.put(cancelFile, why, true); err != nil {
 			r.log.Error("write the cancel down", "error", err)
 			return
 		}
-		r.cancelled = &c
+		r.cancelled = &why
 		err := r.family.interrupt()
-		r.log.Info("told terraform to stop", "hang", hang, "error", err)
+		r.log.Info("told terraform to stop", "hang", why.Hang, "shutdown", why.Shutdown, "error", err)
 		return
 	}
 	if !r.killed && time.Since(r.cancelled.At) > r.timing.StopGrace {

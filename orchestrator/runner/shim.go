@@ -72,6 +72,9 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 	if err := cmd.Start(); err != nil {
 		return failed(err)
 	}
+	if err := exposeToOOM(cmd.Process.Pid); err != nil {
+		fmt.Fprintln(os.Stderr, "shim: oom_score_adj:", err)
+	}
 	if child, err := readStat(cmd.Process.Pid); err == nil {
 		if err := s.put(terraformFile, child.process, false); err != nil {
 			fmt.Fprintln(os.Stderr, "shim:", err)

@@ -45,11 +45,13 @@ func (r *run) shipLoop(ctx context.Context) error {
 		}
 		// One who was told to stop is watched even while the store is away.
 		hang := r.hung(time.Now())
-		if desired == desiredCancel {
-			hang = 0
-		}
-		if desired == desiredCancel || r.cancelled != nil || hang > 0 {
-			r.cancel(hang)
+		switch {
+		case desired == desiredCancel, r.cancelled != nil:
+			r.cancel(cancelRecord{})
+		case hang > 0:
+			r.cancel(cancelRecord{Hang: hang})
+		case n%looksEvery == 0 && r.mustLeave():
+			r.cancel(cancelRecord{Shutdown: true})
 		}
 	}
 }

@@ -66,6 +66,8 @@ type cancelRecord struct {
 	At time.Time `json:"at"`
 	// Lease says that it was not asked for: the site's lease on the stack came to its end.
 	Lease bool `json:"lease,omitempty"`
+	// Shutdown says that it was not asked for either: the host shuts down, and terraform's time to finish was over.
+	Shutdown bool `json:"shutdown,omitempty"`
 	// Hang is for how long nothing had moved where that was the reason.
 	Hang time.Duration `json:"hang,omitempty"`
 }

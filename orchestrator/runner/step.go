@@ -30,6 +30,9 @@ func (w *worker) runStep(ctx context.Context, o stepOptions) int {
 	case errors.Is(err, errBusy):
 		w.log.Info("nothing to do", "reason", err.Error())
 		return terraform.ExitDone
+	case errors.Is(err, errLeaving):
+		w.log.Info("not started", "reason", err.Error())
+		return terraform.ExitParked
 	case errors.Is(err, errParked):
 		w.log.Error("parked", "error", err)
 		return terraform.ExitParked
@@ -108,6 +111,9 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 		return err
 	}
 	defer slot.close()
+	if _, _, leaving := w.leaving(); leaving {
+		return errLeaving
+	}
 	sent, err := bootClock()
 	if err != nil {
 		return err

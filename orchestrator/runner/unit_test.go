@@ -62,6 +62,7 @@ func TestOutcomeOf(t *testing.T) {
 		"stopped too late: it is done": {kind: apply, known: true, stopped: &cancelRecord{}, want: journal.OutcomeApplied},
 		"stopped by its lease":         {kind: apply, exit: exitRecord{Code: 1}, known: true, stopped: &cancelRecord{Lease: true}, want: journal.OutcomeInterrupted},
 		"its lease was over":           {kind: apply, exit: exitRecord{Code: -1, Error: errLeaseOver}, known: true, want: journal.OutcomeInterrupted},
+		"stopped by a shutdown":        {kind: apply, exit: exitRecord{Code: 1}, known: true, stopped: &cancelRecord{Shutdown: true}, want: journal.OutcomeInterrupted},
 		"killed by its lease":          {kind: plan, exit: exitRecord{Code: -1, Signal: "killed"}, known: true, stopped: &cancelRecord{Lease: true}, want: journal.OutcomeInterrupted},
 	} {
 		if got := outcomeOf(c.kind, c.exit, c.known, c.stopped); got != c.want {

@@ -34,13 +34,16 @@ type worker struct {
 	boot   string
 	me     process
 
+	// told is when this runner was told that its host shuts down.
+	told *departure
+
 	// emptied says that the attempt which was concluded last left a state with nothing in it.
 	emptied bool
 }
 
 // openWorker opens the store of a site. It never makes a keyring: a runner only works for a server that has one.
 func openWorker(ctx context.Context, site terraform.Site, log *slog.Logger) (*worker, error) {
-	w := &worker{site: site, log: log}
+	w := &worker{site: site, log: log, told: &departure{}}
 	var err error
 	if w.timing, err = readTiming(os.Getenv(terraform.EnvTiming)); err != nil {
 		return nil, err

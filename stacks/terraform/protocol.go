@@ -17,9 +17,11 @@ import (
 //	step      --data DIR --step STEP --attempt ID [--adopt]
 //	state     --data DIR --step STEP         -> StateAnswer of a StateOrder on standard input, on a copy of the newest state
 //	sweep     --data DIR                     -> what it cleaned of runners that died after their result
+//	drain     --data DIR [--finish TIME] [--undo]   the host shuts down: waits for the site's runners, starts nothing more in this boot
 //
 // step detaches nothing by itself: its caller starts it in a session of its own. It exits 0 when the step has a result or another
-// runner works on the stack, 1 when it could not work (its log says why), 75 when the store could not be reached and all is in the spool.
+// runner works on the stack, 1 when it could not work (its log says why), 75 when the store could not be reached and all is in the spool, or
+// when the host shuts down and nothing is started any more. SIGTERM tells a runner that its host shuts down.
 
 // The runner's verbs.
 const (
@@ -30,6 +32,7 @@ const (
 	VerbShim     = "shim"
 	VerbSweep    = "sweep"
 	VerbState    = "state"
+	VerbDrain    = "drain"
 )
 
 // Exit codes of `meridian-runner step`.

@@ -91,3 +91,6 @@ const (
 
 // FoundFile remembers which terraform was found, so that it need not be started to be asked again.
 func (s Site) FoundFile() string { return filepath.Join(s.Root, "terraform.json") }
+
+// LeavingFile says that the site's host shuts down, and since when; it holds for one boot.
+func (s Site) LeavingFile() string { return filepath.Join(s.Root, "leaving.json") }

@@ -7,6 +7,9 @@ package plugin
 
 import (
 	"context"
+	"os"
+	"strconv"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/datasource"
 	"github.com/hashicorp/terraform-plugin-framework/provider"
@@ -37,8 +40,25 @@ func (localdb) Schema(_ context.Context, _ provider.SchemaRequest, resp *provide
 	resp.Schema = schema.Schema{Description: "Database servers on this machine."}
 }
 
-// Configure has nothing to do.
-func (localdb) Configure(context.Context, provider.ConfigureRequest, *provider.ConfigureResponse) {}
+// Configure has nothing to set; it sees to it that servers do not inherit that terraform is ended first where memory runs out.
+func (localdb) Configure(_ context.Context, _ provider.ConfigureRequest, resp *provider.ConfigureResponse) {
+	if err := ordinaryOOM(); err != nil {
+		resp.Diagnostics.AddWarning("Servers may be ended first where memory runs out", err.Error())
+	}
+}
+
+// ordinaryOOM takes back what terraform, and so this process, was given: an oom_score_adj above that of an ordinary process.
+func ordinaryOOM() error {
+	const path = "/proc/self/oom_score_adj"
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if now, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || now <= 0 {
+		return err
+	}
+	return os.WriteFile(path, []byte("0"), 0o600)
+}
 
 // DataSources lists none.
 func (localdb) DataSources(context.Context) []func() datasource.DataSource { return nil }
