@@ -72,6 +72,16 @@ recovery-times: chaos-programs ## measure how long a run stands still after a ki
 soak: chaos-programs ## replace workers for ten minutes while 50 databases are made and changed
 	@$(BIN)/chaos/soak -bin $(BIN)/chaos $(ARGS)
 
+TIME ?= 10s
+
+.PHONY: fuzz
+fuzz: ## let every fuzz test look for something new for TIME each (TIME=3m); what it finds is kept under testdata/fuzz
+	@set -e; for f in $$(grep -rl --include=*_test.go '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for name in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' $$f/*_test.go); do \
+			$(GO) test $$f -run '^$$' -fuzz "^$$name$$" -fuzztime $(TIME); \
+		done; \
+	done
+
 .PHONY: clean
 clean: ## remove what make build made
 	rm -rf $(BIN)

@@ -129,7 +129,8 @@ func (g *leaseGuard) stop() {
 	if g.spool.has(cancelFile) {
 		return
 	}
-	if err := g.spool.put(cancelFile, cancelRecord{At: time.Now().UTC(), Lease: true}, true); err != nil {
+	now, _ := bootClock()
+	if err := g.spool.put(cancelFile, cancelRecord{At: time.Now().UTC(), Boot: now, Lease: true}, true); err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 	}
 	if err := g.tf.Signal(syscall.SIGINT); err != nil {

@@ -177,6 +177,7 @@ func (r *run) cancel(why cancelRecord) {
 			return // not started yet: the next look will see it
 		}
 		why.At = time.Now().UTC()
+		why.Boot, _ = bootClock() // without it the grace is counted by the wall clock
 		if err := r.spool.put(cancelFile, why, true); err != nil {
 			r.log.Error("write the cancel down", "error", err)
 			return
@@ -186,7 +187,7 @@ func (r *run) cancel(why cancelRecord) {
 		r.log.Info("told terraform to stop", "hang", why.Hang, "shutdown", why.Shutdown, "error", err)
 		return
 	}
-	if !r.killed && time.Since(r.cancelled.At) > r.timing.StopGrace {
+	if now, err := bootClock(); !r.killed && r.cancelled.age(time.Now(), now, err) > r.timing.StopGrace {
 		r.killed = true
 		r.log.Warn("terraform did not stop in time: killed", "processes", r.family.reap())
 	}

@@ -64,6 +64,8 @@ type exitRecord struct {
 // cancelRecord says since when terraform has been told to stop.
 type cancelRecord struct {
 	At time.Time `json:"at"`
+	// Boot is the same by the boot clock, by which its grace is counted: the wall clock may jump. 0 in a record of an earlier version.
+	Boot time.Duration `json:"boot,omitempty"`
 	// Lease says that it was not asked for: the site's lease on the stack came to its end.
 	Lease bool `json:"lease,omitempty"`
 	// Shutdown says that it was not asked for either: the host shuts down, and terraform's time to finish was over.
@@ -85,8 +87,20 @@ func (s spool) begin(a attempt) error {
 	if err := mkdir(s.dir); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
-	return s.put(attemptFile, a, true)
+	if err := s.put(attemptFile, a, true); err != nil {
+		return err
+	}
+	// The directories above may be new, too: a record whose directory is lost with the power is lost.
+	for dir, n := filepath.Dir(s.dir), 0; n < spoolDepth; dir, n = filepath.Dir(dir), n+1 {
+		if err := disk.syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("spool: %w", err)
+		}
+	}
+	return nil
 }
+
+// spoolDepth is how many directories lead from the site's root to a stack's spool.
+const spoolDepth = 4
 
 // remove removes the spool, the attempt's record last, so that a half-removed spool is still settled.
 func (s spool) remove() error {
@@ -101,11 +115,11 @@ func (s spool) remove() error {
 		if e.Name() == attemptFile {
 			continue
 		}
-		if err := os.RemoveAll(s.path(e.Name())); err != nil {
+		if err := disk.remove(s.path(e.Name())); err != nil {
 			return fmt.Errorf("spool: %w", err)
 		}
 	}
-	if err := os.RemoveAll(s.dir); err != nil {
+	if err := disk.remove(s.dir); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	return nil
@@ -165,22 +179,12 @@ func (s spool) snapshot() []byte {
 // writeWhole writes a file beside its place and renames it there; durable syncs the file and its directory.
 func writeWhole(path string, data []byte, durable bool) error {
 	tmp := path + ".tmp"
-	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("spool: %w", err)
-	}
-	_, err = f.Write(data)
-	if err == nil && durable {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
+	err := disk.write(tmp, data, durable)
 	if err == nil {
-		err = os.Rename(tmp, path)
+		err = disk.rename(tmp, path)
 	}
 	if err == nil && durable {
-		err = syncDir(filepath.Dir(path))
+		err = disk.syncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		return fmt.Errorf("spool: %w", err)
@@ -188,23 +192,13 @@ func writeWhole(path string, data []byte, durable bool) error {
 	return nil
 }
 
-// syncDir makes a rename durable.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = d.Close() }()
-	return d.Sync()
-}
+// mkdir makes a directory, 0700, with its parents.
+func mkdir(dir string) error { return disk.mkdirAll(dir) }
 
-// mkdir makes a directory, 0700, with its parents; a parent may vanish in between when another stack is forgotten.
-func mkdir(dir string) error {
-	var err error
-	for range 10 {
-		if err = os.MkdirAll(dir, 0o700); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+// age is how long ago terraform was told to stop.
+func (c cancelRecord) age(wall time.Time, boot time.Duration, noBootClock error) time.Duration {
+	if c.Boot == 0 || noBootClock != nil {
+		return wall.Sub(c.At)
 	}
-	return err
+	return boot - c.Boot
 }

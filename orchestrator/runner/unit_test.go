@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"meridian/persistence/journal"
 	"meridian/stacks"
@@ -35,6 +36,23 @@ func TestParseStat(t *testing.T) {
 	}
 	if (process{me.PID, me.Start + 1}).alive() {
 		t.Error("a later process of the same pid is taken for the same")
+	}
+}
+
+// TestGraceByTheBootClock: a wall clock that jumps neither cuts the grace of a stop short nor prolongs it.
+func TestGraceByTheBootClock(t *testing.T) {
+	at := time.Date(2026, 3, 29, 1, 0, 0, 0, time.UTC)
+	c := cancelRecord{At: at, Boot: 100 * time.Second}
+	for name, wall := range map[string]time.Time{"hours ahead": at.Add(5 * time.Hour), "hours back": at.Add(-5 * time.Hour), "as ever": at.Add(7 * time.Second)} {
+		if got := c.age(wall, 107*time.Second, nil); got != 7*time.Second {
+			t.Errorf("%s: told to stop %s ago, want 7s", name, got)
+		}
+	}
+	if got := (cancelRecord{At: at}).age(at.Add(3*time.Second), 107*time.Second, nil); got != 3*time.Second {
+		t.Errorf("a record of before: %s", got)
+	}
+	if got := c.age(at.Add(3*time.Second), 0, os.ErrInvalid); got != 3*time.Second {
+		t.Errorf("without a boot clock: %s", got)
 	}
 }
 

@@ -113,11 +113,14 @@ func ensureSiteID(site terraform.Site) (string, error) {
 			return id, err
 		}
 		tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
-		if err := os.WriteFile(tmp, []byte(uuid.NewString()+"\n"), 0o600); err != nil {
+		if err := disk.write(tmp, []byte(uuid.NewString()+"\n"), true); err != nil {
 			return "", fmt.Errorf("site: %w", err)
 		}
-		err := os.Link(tmp, path) // the first one wins
-		_ = os.Remove(tmp)
+		err := disk.link(tmp, path) // the first one wins
+		if err == nil {
+			err = disk.syncDir(site.Root)
+		}
+		_ = disk.remove(tmp)
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return "", fmt.Errorf("site: %w", err)
 		}

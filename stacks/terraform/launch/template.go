@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -147,7 +148,25 @@ func makeTemplate(ctx context.Context, in TemplateInput, t Template) error {
 	if err := os.RemoveAll(t.Dir); err != nil {
 		return err
 	}
+	if err := syncTree(dir); err != nil {
+		return err
+	}
 	return os.Rename(dir, t.Dir)
+}
+
+// syncTree makes a directory durable with all that lies in it: a template is told by its name alone, so none of that name may be half there
+// after a loss of power. What it links to is not its own.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() && !d.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		return errors.Join(f.Sync(), f.Close())
+	})
 }
 
 func fillTemplate(ctx context.Context, in TemplateInput, providers []stacks.ProviderRequirement, dir string) error {
