@@ -2,6 +2,7 @@ package temporal
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -79,7 +80,7 @@ func TestCassandraSchemaNeedsEveryNode(t *testing.T) {
 	}
 	defer c.Close()
 	var name string
-	if err := c.Query("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = 'temporal'").Scan(&name); err != gocql.ErrNotFound {
+	if err := c.Query("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = 'temporal'").Scan(&name); !errors.Is(err, gocql.ErrNotFound) {
 		t.Errorf("a refused start left the keyspace %q: %v", name, err)
 	}
 }
