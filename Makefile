@@ -20,6 +20,7 @@ help: ## list the targets
 .PHONY: setup
 setup: ## install what is missing: PostgreSQL, Cassandra with Java 17 (terraform is found, or installed at first use)
 	@.ci/postgres.sh
+	@.ci/moto.sh
 	@.ci/cassandra.sh --if-possible
 
 .PHONY: build
@@ -43,6 +44,7 @@ lint: ## layering, style and the determinism of workflows
 .PHONY: generate
 generate: ## regenerate what is generated (JSON schema, goldens)
 	$(GO) test ./stacks -run 'Schema|Golden' -update
+	$(GO) test ./cmd/meridian -run DocsSayWhatProvidersDo -update
 
 .PHONY: bench
 bench: setup build ## reproduce docs/benchmarks.md (programs stripped, as make build does)

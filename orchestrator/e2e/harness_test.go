@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -46,6 +47,11 @@ type site struct {
 	db   string // URL of the store where it is not SQLite in data
 	// wrap, where set, makes provider local another one.
 	wrap func(*local.Provider) providers.Provider
+	// more, where set, makes further providers; env is what the runners get beside the environment for them.
+	more func(m *meridian, installation string) []providers.Provider
+	env  []string
+	// patience, where set, is what this site has instead of the tests' own.
+	patience time.Duration
 }
 
 // where is the site's store.
@@ -115,7 +121,7 @@ func (s *site) processes() []int {
 // eventually waits until f says nil.
 func (s *site) eventually(what string, f func() error) {
 	s.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(cmp.Or(s.patience, patience))
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -198,7 +204,11 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	if s.wrap != nil {
 		provider = s.wrap(provider.(*local.Provider))
 	}
-	m.registry = providers.NewRegistry([]providers.Provider{provider}, []providers.Engine{postgres.New(postgres.WithPgDump(pgserver.PgDump))})
+	all := []providers.Provider{provider}
+	if s.more != nil {
+		all = append(all, s.more(m, installation)...)
+	}
+	m.registry = providers.NewRegistry(all, []providers.Engine{postgres.New(postgres.WithPgDump(pgserver.PgDump))})
 	m.temporal, err = temporal.Start(ctx, temporal.Options{Dir: s.data, Logger: quiet})
 	must("temporal")
 	m.sdk, err = m.temporal.Client()
@@ -207,7 +217,7 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	must("client")
 	m.activities = activities.New(activities.Options{
 		Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Site: terraform.Site{Root: s.data},
-		Runner: runner, RunnerEnv: env(), Timing: timing(), Logger: logger,
+		Runner: runner, RunnerEnv: append(env(), s.env...), Timing: timing(), Logger: logger,
 	})
 	err = m.Start(m.sdk, m.activities, interceptors...)
 	must("start")

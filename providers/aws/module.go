@@ -13,8 +13,8 @@ import (
 
 const (
 	module = "aws-rds-postgres"
-	// pluginVersion is the version of the provider hashicorp/aws that everything here was tried with.
-	pluginVersion = "5.100.0"
+	// PluginVersion is the version of the provider hashicorp/aws that everything here was tried with.
+	PluginVersion = "5.100.0"
 	postgresPort  = 5432
 )
 
@@ -137,7 +137,7 @@ const adminUser = "meridian"
 // plugin is the provider hashicorp/aws as a region is reached by it. Credentials of another account are refused at every plan.
 func plugin(location string, s Settings) stacks.ProviderConfig {
 	p := stacks.ProviderConfig{
-		ProviderRequirement: stacks.ProviderRequirement{LocalName: "aws", Source: "hashicorp/aws", Version: pluginVersion},
+		ProviderRequirement: stacks.ProviderRequirement{LocalName: "aws", Source: "hashicorp/aws", Version: PluginVersion},
 		Config:              map[string]any{"region": location, "allowed_account_ids": []string{s.Account}},
 	}
 	if r := s.AssumeRole; r != nil {

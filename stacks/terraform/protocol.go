@@ -89,6 +89,8 @@ const LocalDBSource = "meridian.internal/meridian/localdb"
 const (
 	// EnvTerraform names the terraform or tofu to use (a path).
 	EnvTerraform = "MERIDIAN_TERRAFORM"
+	// EnvPluginDir names directories (a list like PATH) that are filesystem mirrors of Terraform providers; they are looked into first.
+	EnvPluginDir = "MERIDIAN_PLUGIN_DIR"
 	// EnvTiming is a JSON object of stacks.Timing, for tests.
 	EnvTiming = "MERIDIAN_TIMING"
 	// EnvKeyring is the keyring's key, base64, where it does not come from the file.

@@ -96,11 +96,13 @@ func TestExistingMirrors(t *testing.T) {
 	touch(home, "some where/[mirror]", host, "acme/packed", "terraform-provider-packed_2.0.0_"+here+".zip")
 	touch(home, "some where/[mirror]", host, "acme/elsewhere/2.0.0/plan9_mips", "terraform-provider-elsewhere_v2.0.0")
 	touch(home, ".hidden", host, "acme/hidden/2.0.0", here, "terraform-provider-hidden_v2.0.0")
+	touch(shared, "named", host, "acme/named/2.0.0", here, "terraform-provider-named_v2.0.0")
 	touch(home, "a/b/c/d/e/f", host, "acme/deep/2.0.0", here, "terraform-provider-deep_v2.0.0")
 	if err := os.MkdirAll(filepath.Join(home, host, "acme/empty/2.0.0", here), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	environ := []string{"HOME=/nonexistent", "HOME=" + home, "XDG_DATA_HOME=" + data, "XDG_DATA_DIRS=/nonexistent:" + shared}
+	environ := []string{"HOME=/nonexistent", "HOME=" + home, "XDG_DATA_HOME=" + data, "XDG_DATA_DIRS=/nonexistent:" + shared,
+		terraform.EnvPluginDir + "=/nonexistent:" + filepath.Join(shared, "named")}
 	wanted := func(list ...string) []stacks.ProviderRequirement {
 		var out []stacks.ProviderRequirement
 		for _, s := range list {
@@ -110,12 +112,13 @@ func TestExistingMirrors(t *testing.T) {
 		return out
 	}
 	got := ExistingMirrors(environ, wanted("acme/implied@1.0.0", "acme/xdg@1.0.0", "acme/shared@1.0.0", "acme/searched@2.0.0", host+"/acme/packed@2.0.0",
-		"acme/elsewhere@2.0.0", "acme/hidden@2.0.0", "acme/deep@2.0.0", "acme/empty@2.0.0"))
+		"acme/elsewhere@2.0.0", "acme/hidden@2.0.0", "acme/deep@2.0.0", "acme/empty@2.0.0", "acme/named@2.0.0"))
 	want := map[string]string{
 		"acme/implied":        filepath.Join(home, ".terraform.d/plugins"),
 		"acme/xdg":            filepath.Join(data, "terraform/plugins"),
 		"acme/shared":         filepath.Join(shared, "terraform/plugins"),
 		"acme/searched":       filepath.Join(home, "some where/[mirror]"),
+		"acme/named":          filepath.Join(shared, "named"),
 		host + "/acme/packed": filepath.Join(home, "some where/[mirror]"),
 	}
 	if !maps.Equal(got, want) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // Limits of the search for mirrors: it is a convenience and must not cost seconds.
@@ -16,7 +17,7 @@ const (
 )
 
 // ExistingMirrors finds, for each provider, a directory on this machine that holds its exact version as a filesystem mirror
-// (HOST/NAMESPACE/TYPE/VERSION/OS_ARCH, or the packed form): terraform's implied directories first, then a bounded search.
+// (HOST/NAMESPACE/TYPE/VERSION/OS_ARCH, or the packed form): what EnvPluginDir names, terraform's implied directories, then a bounded search.
 // Providers that are nowhere are not in the answer, which is keyed by source. Nothing is read but names.
 func ExistingMirrors(environ []string, providers []stacks.ProviderRequirement) map[string]string {
 	found := map[string]string{}
@@ -33,7 +34,7 @@ func ExistingMirrors(environ []string, providers []stacks.ProviderRequirement) m
 		missing = rest
 		return len(missing) > 0
 	}
-	for _, dir := range impliedMirrors(environ) {
+	for _, dir := range append(filepath.SplitList(variable(environ, terraform.EnvPluginDir)), impliedMirrors(environ)...) {
 		if len(missing) > 0 {
 			visit(dir)
 		}

@@ -1,0 +1,128 @@
+package aws
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+// chain is a database whose second region follows the first, and whose third follows the second.
+func chain() stacks.Database {
+	in := region()
+	db := in.Database
+	for _, r := range []struct{ name, location string }{{"there", "us-east-1"}, {"far", "us-gov-west-1"}} {
+		next := in.Region
+		next.Name, next.Location, next.Role = r.name, r.location, stacks.RoleReplica
+		db.Spec.Regions = append(slices.Clone(db.Spec.Regions), next)
+	}
+	db.Spec.Replication.Links = []stacks.Link{{From: "here", To: "there", Mode: stacks.LinkPhysical}, {From: "there", To: "far", Mode: stacks.LinkPhysical}}
+	return db
+}
+
+func callOf(t *testing.T, db stacks.Database, name string) (providers.ModuleInput, stacks.ModuleCall) {
+	t.Helper()
+	in := region()
+	in.Database = db
+	in.Region, _ = db.Region(name)
+	in.Stack.Region = name
+	call, err := New(Config{Installation: installation}).ModuleCall(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return in, call
+}
+
+// TestReplicaIsPlannedFromItsSourcesName holds that a replica names its source by what is known before that is made, has its password, and
+// none of its own.
+func TestReplicaIsPlannedFromItsSourcesName(t *testing.T) {
+	t.Parallel()
+	db := chain()
+	for name, c := range map[string]struct{ source, secret string }{
+		"here":  {"", "region/here/admin"},
+		"there": {"arn:aws:rds:eu-central-1:123456789012:db:default-orders-k3m9x2pq-here", "region/here/admin"},
+		"far":   {"arn:aws:rds:us-east-1:123456789012:db:default-orders-k3m9x2pq-there", "region/here/admin"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in, call := callOf(t, db, name)
+			source, _ := call.Inputs["source_arn"].(string)
+			if source != c.source || (len(call.Secrets) == 0) != (c.source != "") {
+				t.Errorf("source %q with secrets %v, want %q", source, call.Secrets, c.source)
+			}
+			if got := New(Config{}).SecretNames(in); len(got) != 1 || got[0] != c.secret {
+				t.Errorf("secrets %q, want %s", got, c.secret)
+			}
+		})
+	}
+}
+
+func TestParametersTakeEffectAsAWSAllows(t *testing.T) {
+	t.Parallel()
+	db := chain()
+	db.Spec.Engine.Parameters = map[string]string{"Max_Connections": "50", "work_mem": "8MB", "pg_stat_statements.max": "1000"}
+	_, call := callOf(t, db, "here")
+	now, restart := call.Inputs["parameters"].(map[string]string), call.Inputs["static_parameters"].(map[string]string)
+	if now["work_mem"] != "8MB" || now["rds.force_ssl"] != "1" || restart["max_connections"] != "50" || restart["pg_stat_statements.max"] != "1000" || len(now)+len(restart) != 4 {
+		t.Errorf("at once %v, at a restart %v", now, restart)
+	}
+	db.Spec.Replication.Links[0].Mode = stacks.LinkLogical
+	if _, call = callOf(t, db, "here"); call.Inputs["static_parameters"].(map[string]string)["rds.logical_replication"] != "1" {
+		t.Errorf("the source of a logical link does not log for it: %v", call.Inputs["static_parameters"])
+	}
+}
+
+// TestRenderedRegion holds what reaches Terraform: the role to take, the only account, and the password as an ephemeral variable alone.
+func TestRenderedRegion(t *testing.T) {
+	t.Parallel()
+	in := region(withRole("arn:aws:iam::123456789012:role/db", "3h"))
+	call, err := New(Config{Installation: installation}).ModuleCall(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stack, err := stacks.Render(in.Stack, call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := map[string]string{}
+	for _, f := range stack.Files {
+		text[f.Path] = strings.Join(strings.Fields(string(f.Content)), " ")
+	}
+	for file, words := range map[string][]string{
+		"providers.tf": {`allowed_account_ids = ["123456789012"]`, "assume_role {", `duration = "3h0m0s"`, `role_arn = "arn:aws:iam::123456789012:role/db"`},
+		"variables.tf": {"ephemeral = true"},
+		"main.tf":      {"admin_password = var.admin_password", "deletion_protection = true", "final_snapshot = true", `owner = "inst/default/orders/k3m9x2pq/here"`},
+	} {
+		for _, w := range words {
+			if !strings.Contains(text[file], w) {
+				t.Errorf("%s has no %s:\n%s", file, w, text[file])
+			}
+		}
+	}
+	if strings.Contains(text["providers.tf"], "endpoints") {
+		t.Error("an endpoints block costs 5 CPU-seconds a run")
+	}
+}
+
+func TestLiftTakesOnlyTheProtectionAway(t *testing.T) {
+	t.Parallel()
+	in := region()
+	p := New(Config{Installation: installation})
+	call, err := p.ModuleCall(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lift, err := p.LiftProtection(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range call.Inputs {
+		if same := lift.Call.Inputs[name]; name == "deletion_protection" && (value != true || same != false) {
+			t.Errorf("protection goes from %v to %v", value, same)
+		}
+	}
+	if len(lift.Call.Inputs) != len(call.Inputs) || !slices.Contains(lift.Types, instanceType) {
+		t.Errorf("%+v", lift)
+	}
+}
