@@ -26,18 +26,7 @@ func newDescribe(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			var asked string
-			if d.LastRun != "" {
-				if v, err := client.Run(c.Context(), d.LastRun); err == nil && asks(v) { // else what is known of the database is enough
-					asked = a.questionText(v)
-				}
-			}
-			return a.print(d, func(t *table) {
-				describe(t, d, time.Now())
-				if asked != "" {
-					t.line("\n%s", strings.TrimSuffix(asked, "\n"))
-				}
-			})
+			return a.print(d, func(t *table) { describe(t, d, time.Now()) })
 		},
 	}
 }
