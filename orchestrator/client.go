@@ -82,7 +82,10 @@ func (c *Client) StartWithoutWorkers(t client.Client, a *activities.Activities) 
 // reconcile runs the reconciler until Stop.
 func (c *Client) reconcile(t client.Client, a *activities.Activities, workers *Workers) {
 	w := &waker{temporal: t, installation: c.installation, timing: c.timing}
-	r := &Reconciler{catalog: c.catalog, waker: w, workers: workers, acts: a, every: c.timing.ReconcileEvery, logger: c.logger}
+	r := &Reconciler{
+		catalog: c.catalog, waker: w, workers: workers, acts: a, every: c.timing.ReconcileEvery, logger: c.logger,
+		schedules: newSchedules(c.catalog, t, c.installation, c.timing),
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.mu.Lock()
 	c.waker, c.workers, c.reconciler, c.stop = w, workers, r, stop
@@ -108,6 +111,9 @@ func (c *Client) Stop() {
 	c.stopped.Wait()
 }
 
+// wakeTimeout bounds a wake: the command is done already, and the reconciler makes up for it.
+const wakeTimeout = 5 * time.Second
+
 // wake wakes what works on a run. That Temporal is away is no error: the row is there, and the reconciler looks.
 func (c *Client) wake(ctx context.Context, run catalog.Run) {
 	c.mu.Lock()
@@ -116,7 +122,7 @@ func (c *Client) wake(ctx context.Context, run catalog.Run) {
 	if w == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wakeTimeout)
 	defer cancel()
 	err := r.locations(ctx, run)
 	if err == nil {

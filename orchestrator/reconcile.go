@@ -26,6 +26,8 @@ type Reconciler struct {
 	acts    *activities.Activities
 	every   time.Duration
 	logger  *slog.Logger
+
+	schedules *schedules
 }
 
 // pruneEvery is how often what is kept for a while is looked through: far more often than anything gets too old.
@@ -43,6 +45,9 @@ func (r *Reconciler) Run(ctx context.Context) {
 		if time.Since(pruned) > pruneEvery {
 			if err := r.acts.PruneLogs(); err != nil {
 				r.logger.Warn("prune", "error", err)
+			}
+			if err := r.acts.PruneDrift(ctx); err != nil {
+				r.logger.Warn("prune checks for drift", "error", err)
 			}
 			pruned = time.Now()
 		}
@@ -70,7 +75,7 @@ func (r *Reconciler) Once(ctx context.Context) error {
 			r.logger.Warn("reconcile run", "run", run.ID, "error", err)
 		}
 	}
-	return errors.Join(r.strays(ctx, rows), r.acts.Adopt(ctx))
+	return errors.Join(r.strays(ctx, rows), r.acts.Adopt(ctx), r.schedules.reconcile(ctx), r.drift(ctx))
 }
 
 // run wakes one open run, or ends it where an operator ended its workflow after its row last moved.

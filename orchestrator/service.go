@@ -106,8 +106,10 @@ type DatabaseView struct {
 	LastRun     string            `json:"lastRun,omitempty"`
 	Protected   bool              `json:"protected"`
 	CreatedAt   time.Time         `json:"createdAt"`
-	Spec        *stacks.Database  `json:"spec,omitempty"`
-	Audit       []AuditView       `json:"audit,omitempty"`
+	// Drift is what is known of the database's drift; nil where it is not checked and never was.
+	Drift *DriftStatusView `json:"drift,omitempty"`
+	Spec  *stacks.Database `json:"spec,omitempty"`
+	Audit []AuditView      `json:"audit,omitempty"`
 }
 
 // RegionView is one region of a database.
@@ -148,15 +150,17 @@ type AuditView struct {
 
 // RunView is a run as people see it.
 type RunView struct {
-	ID            string          `json:"id"`
-	Namespace     string          `json:"namespace"`
-	Name          string          `json:"name"`
-	Kind          stacks.RunKind  `json:"kind"`
-	Number        int64           `json:"number"`
-	Revision      int64           `json:"revision"`
-	Phase         stacks.Phase    `json:"phase"`
-	Reason        string          `json:"reason,omitempty"`
-	Message       string          `json:"message,omitempty"`
+	ID        string         `json:"id"`
+	Namespace string         `json:"namespace"`
+	Name      string         `json:"name"`
+	Kind      stacks.RunKind `json:"kind"`
+	Number    int64          `json:"number"`
+	Revision  int64          `json:"revision"`
+	Phase     stacks.Phase   `json:"phase"`
+	Reason    string         `json:"reason,omitempty"`
+	Message   string         `json:"message,omitempty"`
+	// Remedy is the check for drift whose findings the run puts back.
+	Remedy        string          `json:"remedy,omitempty"`
 	PlanDigest    string          `json:"planDigest,omitempty"`
 	NeedsApproval string          `json:"needsApproval,omitempty"`
 	Approved      bool            `json:"approved,omitempty"`

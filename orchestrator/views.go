@@ -72,7 +72,7 @@ func (c *Client) view(ctx context.Context, r catalog.Run) (RunView, error) {
 func (c *Client) bareView(r catalog.Run) RunView {
 	v := RunView{
 		ID: r.ID, Namespace: r.Namespace, Name: r.Name, Kind: r.Kind, Number: r.Number, Revision: r.Revision, Phase: r.Phase,
-		Reason: r.Reason, Message: r.Message, PlanDigest: r.PlanDigest, NeedsApproval: r.NeedsApproval, CancelAsked: r.Cancel,
+		Reason: r.Reason, Message: r.Message, Remedy: r.Remedy, PlanDigest: r.PlanDigest, NeedsApproval: r.NeedsApproval, CancelAsked: r.Cancel,
 		Actor: r.Actor, CreatedAt: r.CreatedAt, EndedAt: r.EndedAt, Diagnostics: r.Diagnostics, Questions: questions(r),
 	}
 	for _, region := range r.Regions {
@@ -107,6 +107,9 @@ func (c *Client) databaseView(ctx context.Context, db catalog.Database) (Databas
 		Namespace: db.Namespace, Name: db.Name, Incarnation: db.Incarnation, Engine: spec.Spec.Engine.Name, Version: spec.Spec.Engine.Version,
 		Phase: db.Phase, Message: db.Message, Revision: db.Revision, Applied: db.Applied, Labels: spec.Metadata.Labels,
 		Unmanaged: db.Unmanaged, ActiveRun: db.ActiveRun, Protected: spec.Spec.Deletion.Protected(), CreatedAt: db.CreatedAt, Spec: &spec,
+	}
+	if v.Drift, err = c.driftStatus(ctx, db, spec.Spec.Drift); err != nil {
+		return v, err
 	}
 	last := map[string]catalog.RunRegion{}
 	if db.LastRun > 0 {

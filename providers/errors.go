@@ -12,4 +12,6 @@ var (
 	ErrForeign = errors.New("not ours")
 	// ErrLeftBehind means that something could not be removed because its side does not answer.
 	ErrLeftBehind = errors.New("left behind")
+	// ErrDenied means that the server answers and does not let us in: the password or the right to log in is another.
+	ErrDenied = errors.New("not let in")
 )

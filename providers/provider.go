@@ -172,6 +172,8 @@ type LinkStatus struct {
 	Message string // "copying orders: 3 of 5 tables"
 	// Lag is from the commit of a row on the source to its arrival on the target, as measured by this look. Valid when State is ready.
 	Lag time.Duration
+	// Late says that all that is missing is time: rows arrive, later than MaxLag.
+	Late bool
 }
 
 // Linker makes, proves and removes links. Each is idempotent; a message never holds a password.

@@ -30,6 +30,7 @@ var descriptions = map[string]string{
 	"DatabaseSpec.regions":      "The places of the database: exactly one primary.",
 	"DatabaseSpec.replication":  "What flows between the regions.",
 	"DatabaseSpec.deletion":     "Guards against removal.",
+	"DatabaseSpec.drift":        "How the database is checked for drift.",
 	"DatabaseSpec.allowReplace": "Regions whose data may be lost by a move or a replacement in the next run; cleared once used.",
 
 	"Engine.name":       "The engine, like postgres.",
@@ -59,6 +60,10 @@ var descriptions = map[string]string{
 	"Link.mode":      "How rows flow.",
 	"Link.databases": "The databases that flow. Default: all that are listed.",
 	"Link.drop":      "Removes the link. One that is left out is kept, unmanaged.",
+
+	"Drift.every":  "How often, with its unit: 1m to 720h. Default: the server's, 1h unless it says otherwise.",
+	"Drift.action": "report tells; remediate also puts back what needs no person; none checks only when asked. Default: report.",
+	"Drift.ignore": "What is no drift, as meridian drift show prints it; * stands for anything.",
 
 	"Deletion.protect": "Whether the database and its regions may not be removed. Default: true.",
 }
@@ -145,6 +150,10 @@ func narrowings() map[string]func(*jsonschema.Schema) {
 		"Replication.mode":     oneOf(modes...),
 		"Replication.maxLag": func(s *jsonschema.Schema) {
 			s.Type, s.Pattern = "string", `^[0-9.]+(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*$`
+		},
+		"Drift.action": oneOf(DriftReport, DriftRemediate, DriftNone),
+		"Drift.every": func(s *jsonschema.Schema) {
+			s.Type, s.Pattern = "string", `^[0-9.]+(ms|s|m|h)([0-9.]+(ms|s|m|h))*$`
 		},
 		"Link.mode":        oneOf(modes...),
 		"Deletion.protect": func(s *jsonschema.Schema) { s.Default = true },

@@ -32,6 +32,7 @@ type DatabaseSpec struct {
 	Regions     []Region          `yaml:"regions" json:"regions"`
 	Replication Replication       `yaml:"replication,omitempty" json:"replication,omitzero"`
 	Deletion    Deletion          `yaml:"deletion,omitempty" json:"deletion,omitzero"`
+	Drift       Drift             `yaml:"drift,omitempty" json:"drift,omitzero"`
 	// AllowReplace names the regions whose data may be lost by a move or a replacement in the next run; it is cleared once used.
 	AllowReplace []string `yaml:"allowReplace,omitempty" json:"allowReplace,omitempty"`
 }

@@ -55,6 +55,9 @@ type Timing struct {
 	LeaseStop time.Duration
 	// LeaseKill is how long before the lease's end terraform's processes get SIGKILL: no call of theirs is sent after it.
 	LeaseKill time.Duration
+	// DriftEvery is how often a database is checked for drift whose spec does not say: an hour is soon enough to be told of what somebody did
+	// by hand, and a check costs no more than one plan of each region. 0 is never.
+	DriftEvery time.Duration
 }
 
 // DefaultTiming is what users get.
@@ -68,5 +71,6 @@ func DefaultTiming() Timing {
 		ProgressEvery: 10 * time.Second,
 		StopGrace:     60 * time.Second, ShutdownFinish: 60 * time.Second,
 		Lease: 10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
+		DriftEvery: time.Hour,
 	}
 }

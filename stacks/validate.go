@@ -57,6 +57,7 @@ func Validate(ctx context.Context, l Loaded, caps Capabilities) []Diagnostic {
 	c.users()
 	c.databases()
 	c.replication()
+	c.drift()
 	c.allowReplace()
 	c.engine()
 	if caps != nil {

@@ -47,6 +47,7 @@ func describe(t *table, d orchestrator.DatabaseView, now time.Time) {
 	fact("protected", map[bool]string{true: "yes: it cannot be destroyed", false: "no"}[d.Protected])
 	fact("labels", labelWords(d.Labels))
 	fact("age", since(d.CreatedAt, now))
+	fact("drift", driftFact(d, now))
 	fact("active run", d.ActiveRun)
 	fact("last run", d.LastRun)
 	for _, u := range d.Unmanaged {
@@ -86,4 +87,20 @@ func labelWords(labels map[string]string) string {
 		out = append(out, k+"="+labels[k])
 	}
 	return strings.Join(out, ", ")
+}
+
+// driftFact is what is known of a database's drift, and where to see more.
+func driftFact(d orchestrator.DatabaseView, now time.Time) string {
+	s := d.Drift
+	switch {
+	case s == nil:
+		return "not checked"
+	case s.CheckedAt == nil:
+		return "not checked yet, every " + s.Every
+	}
+	text := driftWords(s) + ", checked " + checkedWords(s, now)
+	if s.Found > 0 || s.Outcome == "unknown" {
+		text += "; see meridian drift show " + d.Name
+	}
+	return text
 }

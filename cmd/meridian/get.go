@@ -58,11 +58,11 @@ func (a *app) printDatabases(dbs []orchestrator.DatabaseView) error {
 			a.progress("no databases here yet; make one with: meridian apply -f spec.yaml")
 			return
 		}
-		t.row("NAMESPACE", "NAME", "ENGINE", "PHASE", "REGIONS", "LINKS", "REVISION", "AGE")
+		t.row("NAMESPACE", "NAME", "ENGINE", "PHASE", "REGIONS", "LINKS", "REVISION", "DRIFT", "CHECKED", "AGE")
 		for _, d := range dbs {
 			t.row(d.Namespace, d.Name, engineWords(d), d.Phase, count(d.Regions, func(r orchestrator.RegionView) bool { return r.Phase == "ready" }),
 				count(d.Links, func(l orchestrator.LinkView) bool { return l.Phase == linkVerified }),
-				fmt.Sprintf("%d/%d", d.Applied, d.Revision), since(d.CreatedAt, time.Now()))
+				fmt.Sprintf("%d/%d", d.Applied, d.Revision), driftWords(d.Drift), checkedWords(d.Drift, time.Now()), since(d.CreatedAt, time.Now()))
 		}
 	})
 }

@@ -71,6 +71,11 @@ func (a *Activities) Registrations() []Registration {
 		{Name: NameEnsureLink, Func: a.EnsureLink},
 		{Name: NameCheckLink, Func: a.CheckLink},
 		{Name: NameRemoveLink, Func: a.RemoveLink},
+		{Name: NameBeginDrift, Func: a.BeginDrift},
+		{Name: NameDriftStack, Func: a.DriftStack, Terraform: true},
+		{Name: NameDriftInside, Func: a.DriftInside},
+		{Name: NameDriftLink, Func: a.DriftLink},
+		{Name: NameEndDrift, Func: a.EndDrift},
 	}
 }
 

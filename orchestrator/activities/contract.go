@@ -23,6 +23,11 @@ const (
 	NameEnsureLink    = "EnsureLink"
 	NameCheckLink     = "CheckLink"
 	NameRemoveLink    = "RemoveLink"
+	NameBeginDrift    = "BeginDrift"
+	NameDriftStack    = "DriftStack"
+	NameDriftInside   = "DriftInside"
+	NameDriftLink     = "DriftLink"
+	NameEndDrift      = "EndDrift"
 )
 
 // DatabaseInput names a database.
@@ -111,6 +116,30 @@ type LinkInput struct {
 	Link     string
 }
 
+// DriftInput names a check for drift. A check on schedule has no ID yet: Execution, which names the execution that asks, makes it.
+type DriftInput struct {
+	Contract    int
+	Incarnation string
+	Check       string
+	Reason      string
+	Execution   string
+	Workflow    string
+}
+
+// DriftWork is what a check has to look at; nothing where it has ended, or must not be made.
+type DriftWork struct {
+	Check   string
+	Regions []RegionWork
+	Links   []string
+}
+
+// DriftPartInput names one region or link of a check.
+type DriftPartInput struct {
+	Contract int
+	Check    string
+	Part     string
+}
+
 // subject is what an activity works on, for logs.
 type subject interface{ subject() (run, part string) }
 
@@ -119,4 +148,7 @@ func (i WatchRunInput) subject() (string, string) { return i.Run, "" }
 func (i EndRunInput) subject() (string, string)   { return i.Run, "" }
 func (i StepInput) subject() (string, string)     { return i.Run, "" }
 func (i RegionInput) subject() (string, string)   { return i.Run, i.Region }
-func (i LinkInput) subject() (string, string)     { return i.Run, i.Link }
+func (i DriftInput) subject() (string, string)    { return i.Check, "" }
+
+func (i DriftPartInput) subject() (string, string) { return i.Check, i.Part }
+func (i LinkInput) subject() (string, string)      { return i.Run, i.Link }

@@ -46,6 +46,9 @@ func (a *Activities) EnsureObjects(ctx context.Context, in RegionInput) (RegionR
 	if err != nil {
 		return RegionResult{}, fmt.Errorf("databases and users of %s: %w", w.row.Region, err)
 	}
+	if err := a.sweep(ctx, w, engine, target); err != nil {
+		return RegionResult{}, err
+	}
 	if len(report.Changed) > 0 {
 		a.log(ctx, w.run.ID, w.row.Region, slog.LevelInfo, strings.Join(report.Changed, ", "))
 	}
@@ -80,4 +83,24 @@ func (a *Activities) objects(ctx context.Context, run catalog.Run, spec stacks.D
 		o.Passwords[u.Name] = password
 	}
 	return o, nil
+}
+
+// sweep removes, where a run puts drift back, what links that are no more still hold back at a region.
+func (a *Activities) sweep(ctx context.Context, w work, engine providers.Engine, target providers.Target) error {
+	sweeper, err := providers.As[providers.Sweeper](engine)
+	if w.run.Remedy == "" || target.Follows || err != nil {
+		return nil
+	}
+	links, err := a.linksFrom(ctx, w.run.Incarnation, w.spec, w.region.Name)
+	if err != nil {
+		return err
+	}
+	removed, err := sweeper.Sweep(ctx, target, providers.SweepInput{RunNumber: w.run.Number, Incarnation: w.run.Incarnation, Links: links})
+	if err != nil {
+		return fmt.Errorf("slots of %s: %w", w.row.Region, err)
+	}
+	if len(removed) > 0 {
+		a.log(ctx, w.run.ID, w.row.Region, slog.LevelInfo, "dropped slots that no link reads: "+strings.Join(removed, ", "))
+	}
+	return nil
 }

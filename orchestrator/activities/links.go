@@ -65,37 +65,43 @@ func (a *Activities) loadLink(ctx context.Context, in LinkInput) (linkJob, error
 	if err != nil {
 		return j, fmt.Errorf("secret of link %s: %w", in.Link, err)
 	}
+	j.input, err = a.linkInput(ctx, run, spec, link, password)
+	return j, err
+}
+
+// linkInput is how an engine reaches both sides of a link.
+func (a *Activities) linkInput(ctx context.Context, run catalog.Run, spec stacks.Database, link stacks.Link, password string) (providers.LinkInput, error) {
 	objects, err := a.objects(ctx, run, spec)
 	if err != nil {
-		return j, err
+		return providers.LinkInput{}, err
 	}
-	j.input = providers.LinkInput{
+	in := providers.LinkInput{
 		Stack: stackID(run, link.To), RunNumber: run.Number, Link: link, Password: password, Objects: objects,
 		MaxLag: timeDuration(spec.Spec.Replication.MaxLag),
 	}
 	for _, side := range []struct {
 		region string
 		target *providers.Target
-	}{{link.From, &j.input.From}, {link.To, &j.input.To}} {
+	}{{link.From, &in.From}, {link.To, &in.To}} {
 		*side.target, err = a.target(ctx, stackID(run, side.region), spec)
 		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-			return j, err
+			return in, err
 		}
 		side.target.Region = side.region
 	}
-	j.input.To.Follows = link.Mode == stacks.LinkPhysical
+	in.To.Follows = link.Mode == stacks.LinkPhysical
 	if to, ok := spec.Region(link.To); ok {
 		provider, err := a.Registry.Provider(to.Provider)
 		if err != nil {
-			return j, err
+			return in, err
 		}
 		module, err := a.moduleInput(ctx, work{run: run, spec: spec, region: to, stack: stackID(run, to.Name), provider: provider})
 		if err != nil {
-			return j, err
+			return in, err
 		}
-		j.input.Rebuild = rebuild(provider, module)
+		in.Rebuild = rebuild(provider, module)
 	}
-	return j, nil
+	return in, nil
 }
 
 // setLink moves a link's row, or makes it; a larger run that wrote it last wins, and this step is refused.

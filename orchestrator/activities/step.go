@@ -142,6 +142,19 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		m.To, m.NeedsApproval = stacks.PhaseDone, ""
 		return a.stop(ctx, run, m)
 	}
+	asks, err := a.remedyAsks(ctx, run)
+	if err != nil {
+		return run, err
+	}
+	if len(asks) > 0 {
+		if m.NeedsApproval != "" {
+			asks = append(asks, m.NeedsApproval)
+		}
+		m.NeedsApproval = strings.Join(asks, "; ")
+	}
+	if refused := beyondRemedy(run); len(refused) > 0 {
+		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: "RemedyRefused", Message: refused[0].Summary + "; nothing was changed", Diagnostics: refused})
+	}
 	if refused := notAllowed(run, spec); len(refused) > 0 {
 		m := catalog.Move{To: stacks.PhaseFailed, Reason: "ReplaceRefused", Message: refused[0].Summary + "; nothing was changed", Diagnostics: refused}
 		if again {
@@ -344,6 +357,9 @@ func (a *Activities) regionsOf(ctx context.Context, run catalog.Run, spec stacks
 		for _, r := range spec.Spec.Regions {
 			add(r.Name, false)
 		}
+	}
+	if run.Remedy != "" { // it destroys nothing: a region that a newer revision made is none of its business
+		heads, placed = nil, nil
 	}
 	for _, h := range heads {
 		add(h.Stack.Region, true)

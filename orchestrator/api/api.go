@@ -43,7 +43,17 @@ type Service interface {
 	Database(ctx context.Context, namespace, name string) (orchestrator.DatabaseView, error)
 	Connect(ctx context.Context, in orchestrator.ConnectRequest) (orchestrator.ConnectView, error)
 	Render(ctx context.Context, in orchestrator.SubmitRequest) ([]stacks.Stack, error)
+	Drifter
 	Operator
+}
+
+// Drifter is what the API needs of checks for drift.
+type Drifter interface {
+	Drift(ctx context.Context, namespace, name string, limit int) (orchestrator.DriftView, error)
+	DriftCheck(ctx context.Context, namespace, name, check string) (orchestrator.DriftCheckView, error)
+	CheckDrift(ctx context.Context, namespace, name, actor string) (orchestrator.DriftCheckView, error)
+	SayDrift(ctx context.Context, in orchestrator.DriftRuleRequest) (orchestrator.DriftCheckView, error)
+	Remediate(ctx context.Context, namespace, name string, yes bool, actor string) (orchestrator.RunView, error)
 }
 
 // Operator is what the API needs for those who look after states and stores.
@@ -127,6 +137,7 @@ func New(o Options) http.Handler {
 	s.addSites(routes)
 	s.addTerraform(routes)
 	s.addOrphans(routes)
+	s.addDrift(routes)
 	return r
 }
 

@@ -144,6 +144,7 @@ func tell(t *testing.T, interceptors ...interceptor.WorkerInterceptor) []stage {
 	m.done(orders("orders", `max_connections: "50"`, `max_connections: "60"`))
 	m.query("orders", "ankara", "insert into parcels select n, 'town ' || n from generate_series(1, 100) n")
 	m.arrives("istanbul", "100")
+	m.wantDrift(m.checkDrift("orders"))
 	chapter("changed")
 
 	m.done(orders("orders", `max_connections: "50"`, `max_connections: "60"`, replica, third, link, links))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"meridian/persistence/journal"
+	"meridian/stacks/terraform"
 	"meridian/stacks/terraform/launch"
 )
 
@@ -66,6 +67,11 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 	if err != nil {
 		return res, err
 	}
+	if w.timing.PlanHang > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeout(ctx, w.timing.PlanHang)
+		defer stop()
+	}
 	slot, err := w.takeTokens(ctx, step.Kind, step.Stack.Memory)
 	if err != nil {
 		return res, err
@@ -82,7 +88,7 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 	}
 	said := readOutput(outputPath)
 	res.Outcome, res.ExitCode, res.Diagnostics = outcomeOf(step.Kind, exit, true, nil), exit.Code, said.diagnostics
-	if res.Outcome == journal.OutcomeChanges {
+	if res.Outcome == journal.OutcomeChanges || res.Outcome == journal.OutcomeUnchanged {
 		if err := readCheck(ctx, &res, p, dir); err != nil {
 			return res, err
 		}
@@ -92,20 +98,26 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 	return res, nil
 }
 
-// readCheck reads what the check found.
+// readCheck reads what the check found. A plan that changes nothing is read for what its refresh found alone, and not at all where only
+// another launch of terraform could tell.
 func readCheck(ctx context.Context, res *journal.Result, p *prepared, dir string) error {
 	plan, err := readPlanFile(dir)
 	if err != nil {
 		return refuse(RulePlanUnreadable, "The plan could not be read", err.Error(), "check again")
 	}
-	changes, shown, err := readChanges(ctx, plan, p.step.Stack, launch.Call{Binary: p.binary, Dir: dir, Env: environment(dir, nil)})
+	read, shown, err := readPlan(ctx, plan, p.step.Stack, res.Outcome == journal.OutcomeChanges, launch.Call{Binary: p.binary, Dir: dir, Env: environment(dir, nil)})
 	if shown {
 		res.Launches++
+	}
+	if err == nil {
+		if res.Outcome == journal.OutcomeChanges {
+			res.Changes = read.Changes
+		}
+		res.Moved, err = terraform.MovedAttributes(plan, read.Drift)
 	}
 	if err != nil {
 		return refuse(RulePlanUnreadable, "The plan could not be read", err.Error(), "check again")
 	}
-	res.Changes = changes
 	return nil
 }
 

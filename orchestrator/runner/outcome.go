@@ -209,8 +209,17 @@ func (r *run) artifact(ctx context.Context, res *journal.Result) (*journal.Artif
 
 // readChanges reads what people see and approve from the plan file; a format that is not known is asked of terraform itself.
 func readChanges(ctx context.Context, plan []byte, stack stacks.Stack, show launch.Call) (changes []stacks.Change, shown bool, err error) {
-	p, err := terraform.ReadPlan(plan, stack.DataBearing)
+	p, shown, err := readPlan(ctx, plan, stack, true, show)
+	return p.Changes, shown, err
+}
+
+// readPlan reads a plan file. A format that is not known is asked of terraform itself where that is worth another launch, else it says nothing.
+func readPlan(ctx context.Context, plan []byte, stack stacks.Stack, ask bool, show launch.Call) (p terraform.Plan, shown bool, err error) {
+	p, err = terraform.ReadPlan(plan, stack.DataBearing)
 	if errors.Is(err, terraform.ErrPlanVersion) {
+		if !ask {
+			return terraform.Plan{}, false, nil
+		}
 		var text []byte
 		shown = true
 		if text, err = launch.ShowPlan(ctx, show); err == nil {
@@ -218,12 +227,14 @@ func readChanges(ctx context.Context, plan []byte, stack stacks.Stack, show laun
 		}
 	}
 	if err != nil {
-		return nil, shown, err
+		return terraform.Plan{}, shown, err
 	}
-	for i := range p.Changes {
-		p.Changes[i].Region = stack.ID.Region
+	for _, list := range [][]stacks.Change{p.Changes, p.Drift} {
+		for i := range list {
+			list[i].Region = stack.ID.Region
+		}
 	}
-	return p.Changes, shown, nil
+	return p, shown, nil
 }
 
 // readPlanFile reads the plan in a work directory.

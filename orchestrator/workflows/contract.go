@@ -15,6 +15,7 @@ const (
 	NameDestroyRun      = "DestroyRun"
 	NameCheckRun        = "CheckRun"
 	NameProvisionRegion = "ProvisionRegion"
+	NameDriftCheck      = "DriftCheck"
 )
 
 // SignalWake tells a database's funnel that its rows may have moved. It carries nothing.
@@ -57,6 +58,27 @@ type RegionInput struct {
 	Changed  bool
 }
 
+// DriftInput starts a check for drift. Check is "" where a schedule asks: the check gets its row, and its ID, from the execution.
+type DriftInput struct {
+	Contract     int
+	Installation string
+	Incarnation  string
+	Check        string
+	Reason       string
+}
+
+// DriftID is the workflow ID of a check that somebody asked for.
+func DriftID(installation, check string) string { return "drift/" + installation + "/check/" + check }
+
+// ScheduleID is the ID of a database's schedule, and begins the IDs of the workflows that it starts. It names the incarnation: a database that
+// is made anew has another schedule.
+func ScheduleID(installation, incarnation string) string {
+	return SchedulePrefix(installation) + incarnation
+}
+
+// SchedulePrefix begins the IDs of an installation's schedules.
+func SchedulePrefix(installation string) string { return "drift/" + installation + "/schedule/" }
+
 // DatabaseID is the funnel's workflow ID.
 func DatabaseID(installation, namespace, name string) string {
 	return "database/" + installation + "/" + namespace + "/" + name
@@ -88,4 +110,5 @@ func (s Workflows) Register(w worker.WorkflowRegistry) {
 	w.RegisterWorkflowWithOptions(s.DestroyRun, workflow.RegisterOptions{Name: NameDestroyRun})
 	w.RegisterWorkflowWithOptions(s.CheckRun, workflow.RegisterOptions{Name: NameCheckRun})
 	w.RegisterWorkflowWithOptions(s.ProvisionRegion, workflow.RegisterOptions{Name: NameProvisionRegion})
+	w.RegisterWorkflowWithOptions(s.DriftCheck, workflow.RegisterOptions{Name: NameDriftCheck})
 }

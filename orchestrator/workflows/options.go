@@ -79,3 +79,32 @@ func watch(ctx workflow.Context, t stacks.Timing) workflow.Context {
 		Summary:     "another execution works on this run: wait for its row",
 	})
 }
+
+// giveUpDrift bounds one look of a check: what could not be looked at by then is told as such, and the next check looks again.
+const giveUpDrift = time.Hour
+
+// GiveUpCheck bounds a check as a whole: the looks at stacks, those at insides, and those at links, one after another.
+const GiveUpCheck = 4 * giveUpDrift
+
+// lookFor is for one look of a check for drift with terraform's eyes: it attaches to a runner, so it heartbeats.
+func lookFor(ctx workflow.Context, t stacks.Timing, queue, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              queue,
+		ScheduleToCloseTimeout: giveUpDrift,
+		StartToCloseTimeout:    giveUpDrift,
+		HeartbeatTimeout:       t.Heartbeat,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 2, MaximumInterval: 10 * time.Second},
+		Summary:                summary,
+	})
+}
+
+// askFor is for one look of a check that asks a database: a minute is longer than any of its own limits. The look itself says after which
+// attempt trouble counts; a few more are for workers that die.
+func askFor(ctx workflow.Context, t stacks.Timing, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		ScheduleToCloseTimeout: giveUpDrift,
+		StartToCloseTimeout:    t.LinkTimeout,
+		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, BackoffCoefficient: 1, MaximumInterval: time.Second, MaximumAttempts: 10},
+		Summary:                summary,
+	})
+}

@@ -141,6 +141,17 @@ func (l *laboratory) start(name, run string) {
 	}
 }
 
+// check starts a check for drift that somebody asked for.
+func (l *laboratory) check(check string) {
+	l.t.Helper()
+	_, err := l.client.ExecuteWorkflow(l.t.Context(), client.StartWorkflowOptions{
+		ID: DriftID(l.installation, check), TaskQueue: Queue(l.installation), StaticSummary: "check for drift",
+	}, NameDriftCheck, DriftInput{Contract: activities.ContractVersion, Installation: l.installation, Incarnation: "a2b3c4d5", Check: check, Reason: "asked"})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 // until waits until something was asked and the workflow that asked has nothing else to do.
 func (l *laboratory) until(key, workflow string) {
 	l.t.Helper()

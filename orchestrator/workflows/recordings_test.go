@@ -9,6 +9,7 @@ import (
 type recording struct {
 	runs    []*story
 	answers map[string]answer
+	drift   activities.DriftWork
 	// play tells what people do. Without it, the funnel is woken and ends.
 	play func(l *laboratory)
 	// ends are the phases of the runs at the end, in order.
@@ -129,6 +130,15 @@ func recordings() map[string]recording {
 				l.until("Step planning", RunID(l.installation, "r1"))
 			},
 			ends: []stacks.Phase{stacks.PhaseDone},
+		},
+		"drift": {
+			// Ankara answers at the second look, and the link cannot be looked at.
+			drift:   activities.DriftWork{Check: "c1", Regions: work(activities.RegionWork{}, "ankara"), Links: []string{toIstanbul}},
+			answers: map[string]answer{"DriftInside ankara": {first: errPending}, "DriftLink " + toIstanbul: {err: errPermanent}},
+			play: func(l *laboratory) {
+				l.check("c1")
+				l.until("EndDrift ", DriftID(l.installation, "c1"))
+			},
 		},
 		"watch": {
 			// A funnel that finds its run at work: the one that started it was lost.

@@ -45,7 +45,7 @@ func TestReplayOfRecordings(t *testing.T) {
 	for name, r := range recordings() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := &world{runs: r.runs, answers: r.answers}
+			w := &world{runs: r.runs, answers: r.answers, drift: r.drift}
 			l := open(t, c, name, w)
 			if r.play != nil {
 				r.play(l)

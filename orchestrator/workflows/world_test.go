@@ -30,6 +30,8 @@ type world struct {
 	seen    []workflow.Execution
 	// turn, where set, makes what regions do in parallel happen one after another.
 	turn func(ctx context.Context, region string) error
+	// drift is what a check has to look at.
+	drift activities.DriftWork
 }
 
 // story is the row of one run: the phases that it goes through, forward only, each with its work.
@@ -278,6 +280,16 @@ func (w *world) functions() map[string]any {
 	} {
 		out[name] = func(ctx context.Context, in activities.RegionInput) (activities.RegionResult, error) {
 			return w.do(ctx, in.Contract, name, in.Region)
+		}
+	}
+	out[activities.NameBeginDrift] = func(ctx context.Context, in activities.DriftInput) (activities.DriftWork, error) {
+		_, _, err := w.note(ctx, in.Contract, activities.NameBeginDrift+" "+in.Reason)
+		return w.drift, err
+	}
+	for _, name := range []string{activities.NameDriftStack, activities.NameDriftInside, activities.NameDriftLink, activities.NameEndDrift} {
+		out[name] = func(ctx context.Context, in activities.DriftPartInput) error {
+			_, err := w.do(ctx, in.Contract, name, in.Part)
+			return err
 		}
 	}
 	for _, name := range []string{activities.NameEnsureLink, activities.NameCheckLink, activities.NameRemoveLink} {

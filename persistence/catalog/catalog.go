@@ -93,6 +93,9 @@ var sealedTables = []struct {
 	{"endpoints", []string{"stack"}},
 	{"links", []string{"incarnation", "name"}},
 	{"run_log", []string{"run", "seq"}},
+	{"drift_checks", []string{"id"}},
+	{"drift_parts", []string{"drift_check", "part"}},
+	{"drift_rules", []string{"incarnation", "pattern", "verb"}},
 }
 
 // Reseal seals everything again that the newest key did not seal. It can be ended and started again at any time.

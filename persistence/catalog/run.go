@@ -32,9 +32,11 @@ type Run struct {
 	// Approved is the plan that a person said yes to and whose apply was interrupted: its yes may cover the next plan.
 	Approved *ApprovedPlan
 	// Yes is the yes given with the submission; it covers what is not dangerous.
-	Yes       bool
-	Cancel    bool
-	Actor     string
+	Yes    bool
+	Cancel bool
+	Actor  string
+	// Remedy is the check whose drift the run puts back, "" of any other run.
+	Remedy    string
 	CreatedAt time.Time
 	MovedAt   time.Time
 	EndedAt   *time.Time
@@ -132,7 +134,7 @@ type regionText struct {
 	Second   *SecondStep     `json:"second,omitempty"`
 }
 
-const runColumns = `id, namespace, name, incarnation, number, kind, revision, phase, reason, plan_digest, needs_approval, yes, cancel, actor, created_at, moved_at, ended_at, sealed`
+const runColumns = `id, namespace, name, incarnation, number, kind, revision, phase, reason, plan_digest, needs_approval, yes, cancel, actor, created_at, moved_at, ended_at, remedy, sealed`
 
 func (c *Catalog) scanRun(row scanner) (Run, error) {
 	var r Run
@@ -140,7 +142,7 @@ func (c *Catalog) scanRun(row scanner) (Run, error) {
 	var ended sql.NullInt64
 	var sealed []byte
 	err := row.Scan(&r.ID, &r.Namespace, &r.Name, &r.Incarnation, &r.Number, &r.Kind, &r.Revision, &r.Phase, &r.Reason, &r.PlanDigest, &r.NeedsApproval,
-		&r.Yes, &r.Cancel, &r.Actor, &created, &moved, &ended, &sealed)
+		&r.Yes, &r.Cancel, &r.Actor, &created, &moved, &ended, &r.Remedy, &sealed)
 	if err != nil {
 		return Run{}, notFound(err)
 	}

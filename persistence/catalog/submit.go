@@ -176,8 +176,8 @@ func (c *Catalog) newRun(tx *store.Tx, d Database, r Run) (Run, error) {
 	r.ID = fmt.Sprintf("%s-%d", r.Incarnation, r.Number)
 	r.CreatedAt = now()
 	r.MovedAt = r.CreatedAt
-	_, err := tx.Exec(`INSERT INTO runs (id, namespace, name, incarnation, number, kind, revision, phase, yes, actor, created_at, moved_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.ID, r.Namespace, r.Name, r.Incarnation, r.Number, r.Kind, r.Revision, r.Phase, r.Yes, r.Actor, r.CreatedAt.UnixMicro(), r.MovedAt.UnixMicro())
+	_, err := tx.Exec(`INSERT INTO runs (id, namespace, name, incarnation, number, kind, revision, phase, yes, actor, created_at, moved_at, remedy) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.ID, r.Namespace, r.Name, r.Incarnation, r.Number, r.Kind, r.Revision, r.Phase, r.Yes, r.Actor, r.CreatedAt.UnixMicro(), r.MovedAt.UnixMicro(), r.Remedy)
 	if err != nil {
 		return Run{}, fmt.Errorf("new run %s: %w", r.ID, err)
 	}

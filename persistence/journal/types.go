@@ -90,12 +90,14 @@ const (
 
 // Result is what a finished step left. It is sealed at rest; no field holds a secret.
 type Result struct {
-	Step        string
-	Outcome     Outcome
-	ExitCode    int
-	Artifact    string // ID of the artifact that a plan step made
-	Serial      int64  // serial of the newest state after the step
-	Changes     []stacks.Change
+	Step     string
+	Outcome  Outcome
+	ExitCode int
+	Artifact string // ID of the artifact that a plan step made
+	Serial   int64  // serial of the newest state after the step
+	Changes  []stacks.Change
+	// Moved is, of a check, what its refresh found to differ from the state, of what the configuration sets.
+	Moved       []stacks.Change `json:",omitempty"`
 	Diagnostics []stacks.Diagnostic
 	// Retryable says that the failure came from transient trouble (network, throttling), as decided once in stacks/terraform.
 	Retryable bool

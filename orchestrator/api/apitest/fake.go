@@ -54,6 +54,9 @@ type Fake struct {
 	dead string
 	// noOrphan says that the orphan was adopted or removed.
 	noOrphan bool
+	// drift are the checks that were asked for, ignored the keys that are none.
+	drift   []orchestrator.DriftCheckView
+	ignored []string
 }
 
 type run struct {

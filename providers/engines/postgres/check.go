@@ -66,6 +66,13 @@ func pending(format string, args ...any) providers.LinkStatus {
 	return providers.LinkStatus{State: providers.StatePending, Message: fmt.Sprintf(format, args...)}
 }
 
+// late is pending for no other reason than time.
+func late(format string, args ...any) providers.LinkStatus {
+	status := pending(format, args...)
+	status.Late = true
+	return status
+}
+
 // checkCopy looks at everything but the rows: it is ready when each table's initial copy is done.
 func (l *link) checkCopy(ctx context.Context, p pair) (providers.LinkStatus, error) {
 	from, to := l.in.From.Region, l.in.To.Region
@@ -163,11 +170,11 @@ func (l *link) checkBeat(ctx context.Context, p pair) (providers.LinkStatus, err
 	case b.arrived && (limit <= 0 || b.lag <= limit):
 		return providers.LinkStatus{State: providers.StateReady, Lag: b.lag}, nil
 	case b.arrived:
-		return pending("database %s: a row took %s from %s to %s, more than %s", p.database, b.lag.Round(time.Millisecond), from, to, limit), nil
+		return late("database %s: a row took %s from %s to %s, more than %s", p.database, b.lag.Round(time.Millisecond), from, to, limit), nil
 	case b.behind > 0 && b.behind <= limit:
 		return providers.LinkStatus{State: providers.StateReady, Lag: b.behind}, nil
 	case b.behind > 0:
-		return pending("database %s in %s is %s behind %s", p.database, to, b.behind.Round(time.Millisecond), from), nil
+		return late("database %s in %s is %s behind %s", p.database, to, b.behind.Round(time.Millisecond), from), nil
 	}
 	return pending("database %s: a row written in %s did not arrive in %s within %s", p.database, from, to, l.engine.beatWait), nil
 }

@@ -24,6 +24,8 @@ var (
 	_ providers.ConnectionStrings = (*Engine)(nil)
 	_ providers.SlotLister        = (*Engine)(nil)
 	_ providers.LinkModes         = (*Engine)(nil)
+	_ providers.Inspector         = (*Engine)(nil)
+	_ providers.Sweeper           = (*Engine)(nil)
 )
 
 // Option changes an Engine that New makes.

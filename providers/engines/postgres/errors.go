@@ -61,7 +61,9 @@ func settle(err error, secrets ...string) error {
 	}
 	if !errors.Is(err, providers.ErrPermanent) {
 		switch sqlState(err) {
-		case codeInvalidPassword, codeInvalidAuthorization, codeNoPrivilege, codeNotSupported:
+		case codeInvalidPassword, codeInvalidAuthorization:
+			err = fmt.Errorf("%w: %w: %w", err, providers.ErrDenied, providers.ErrPermanent)
+		case codeNoPrivilege, codeNotSupported:
 			err = fmt.Errorf("%w: %w", err, providers.ErrPermanent)
 		}
 	}
@@ -77,7 +79,7 @@ func settle(err error, secrets ...string) error {
 	}
 	// The chain below still holds the secret, so only the kinds are kept.
 	kinds := []error{}
-	for _, k := range []error{providers.ErrPermanent, providers.ErrSuperseded, providers.ErrForeign, providers.ErrLeftBehind} {
+	for _, k := range []error{providers.ErrPermanent, providers.ErrSuperseded, providers.ErrForeign, providers.ErrLeftBehind, providers.ErrDenied} {
 		if errors.Is(err, k) {
 			kinds = append(kinds, k)
 		}
