@@ -43,6 +43,7 @@ func (h *house) fill(word func(string) string) (readBack func(c *catalog.Catalog
 	secret, err := h.Secret(ctx, inc, "user/app")
 	h.must(err)
 	h.must(h.AppendLog(ctx, catalog.LogLine{Run: r.ID, Part: "ankara", Level: "INFO", Text: word("log")}))
+	check := h.fillDrift(inc, word)
 	return func(c *catalog.Catalog) {
 		h.t.Helper()
 		_, err := c.Installation(ctx)
@@ -57,16 +58,39 @@ func (h *house) fill(word func(string) string) (readBack func(c *catalog.Catalog
 		h.must(err)
 		log, err := c.LastLog(ctx, r.ID, "ankara")
 		h.must(err)
+		parts, err := c.DriftParts(ctx, check)
+		h.must(err)
+		rules, err := c.DriftRules(ctx, inc)
+		h.must(err)
+		ended, err := c.LastDrift(ctx, inc)
+		h.must(err)
 		for what, pair := range map[string][2]string{
 			"region message": {got.Regions[0].Message, word("region message")}, "change": {got.Regions[0].Changes[0].Attributes[0].After, word("change")},
 			"run message": {got.Message, word("run message")}, "diagnostic": {got.Diagnostics[0].Detail, word("diagnostic")},
 			"endpoint": {e.Host, word("endpoint")}, "link": {links[0].Message, word("link")}, "secret": {s, secret}, "log": {log.Text, word("log")},
+			"drift of a part": {parts[0].Drift[0].Found, word("drift of a part")}, "accepted drift": {rules[0].Found, word("accepted drift")},
+			"drift": {ended.Drift[0].Found, word("drift")},
 		} {
 			if pair[0] != pair[1] {
 				h.t.Errorf("the %s did not come back", what)
 			}
 		}
 	}
+}
+
+// fillDrift stores a check that has ended, and one at work, whose ID it returns, with a part; and a rule.
+func (h *house) fillDrift(incarnation string, word func(string) string) (atWork string) {
+	h.t.Helper()
+	ctx := h.t.Context()
+	h.must(h.PutDriftRule(ctx, incarnation, catalog.DriftRule{DriftRule: stacks.DriftRule{Pattern: "ankara: *", By: "ada", Accept: true, Found: word("accepted drift")}}))
+	ended, err := h.BeginDrift(ctx, catalog.DriftCheck{Incarnation: incarnation, Reason: catalog.DriftScheduled})
+	h.must(err)
+	ended.Outcome, ended.Drift = catalog.DriftDrifted, []stacks.DriftItem{{Found: word("drift")}}
+	h.must(h.EndDrift(ctx, ended))
+	check, err := h.BeginDrift(ctx, catalog.DriftCheck{Incarnation: incarnation, Reason: catalog.DriftScheduled})
+	h.must(err)
+	h.must(h.PutDriftPart(ctx, check.ID, catalog.DriftPart{Part: "ankara", Outcome: catalog.DriftDrifted, Drift: []stacks.DriftItem{{Found: word("drift of a part")}}}))
+	return check.ID
 }
 
 func TestNothingSealedLiesInClear(t *testing.T) {
