@@ -32,6 +32,7 @@ type Client struct {
 	logger       *slog.Logger
 	workflowPath func(workflowID string) string
 	progress     progressCache
+	resolver     Resolver
 
 	mu         sync.Mutex
 	waker      *waker // nil while Temporal is away
@@ -50,6 +51,8 @@ type Options struct {
 	Logger   *slog.Logger
 	// WorkflowPath makes the Web UI's path of a workflow, or is nil without a UI.
 	WorkflowPath func(workflowID string) string
+	// Resolver fetches foreign modules; without one there are none.
+	Resolver Resolver
 }
 
 // NewClient returns a client that writes rows; Start makes them move.
@@ -60,7 +63,7 @@ func NewClient(ctx context.Context, o Options) (*Client, error) {
 	}
 	return &Client{
 		catalog: o.Catalog, journal: o.Journal, registry: o.Registry, timing: o.Timing, logger: o.Logger,
-		installation: installation, workflowPath: o.WorkflowPath,
+		installation: installation, workflowPath: o.WorkflowPath, resolver: o.Resolver,
 	}, nil
 }
 
@@ -215,6 +218,10 @@ func (c *Client) problem(err error, what string) error {
 		return &Problem{Code: CodeStalePlan, Title: "this is not the plan of " + what, Detail: "the plan was made anew, or the digest is of another run", Next: "look at it with meridian run watch and approve the digest that it shows"}
 	case errors.Is(err, catalog.ErrDestroying):
 		return &Problem{Code: CodeConflict, Title: what + " is being destroyed", Detail: err.Error(), Next: "wait for its destroy run to end (meridian run list), then apply again for a new database of that name"}
+	case errors.Is(err, catalog.ErrDependents):
+		return &Problem{Code: CodeRefused, Title: what + " is needed by others", Detail: err.Error(), Next: "destroy those first, or take it out of their spec.dependsOn and apply them"}
+	case errors.Is(err, catalog.ErrDependency):
+		return &Problem{Code: CodeRefused, Title: what + " depends on what cannot be met", Detail: err.Error(), Next: "see spec.dependsOn"}
 	case errors.Is(err, catalog.ErrMoved):
 		return &Problem{Code: CodeConflict, Title: what + " has moved on meanwhile", Detail: err.Error(), Next: "look at it again, then decide"}
 	}
@@ -310,6 +317,9 @@ func (c *Client) Connect(ctx context.Context, in ConnectRequest) (ConnectView, e
 		if err != nil {
 			return ConnectView{}, fmt.Errorf("a password that is not audited is not shown: %w", err)
 		}
+	}
+	if spec.Spec.Engine.Name == stacks.EngineNone {
+		return v, nil
 	}
 	engine, err := c.registry.Engine(spec.Spec.Engine.Name)
 	if err != nil {

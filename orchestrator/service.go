@@ -47,6 +47,8 @@ const (
 type Document struct {
 	File string `json:"file"`
 	Text string `json:"text"`
+	// Modules are the local modules that the document names, packed by stacks.PackFiles, by the path that it names them with (up to //).
+	Modules map[string][]byte `json:"modules,omitempty"`
 }
 
 // SubmitRequest submits the databases of the documents, all or none.

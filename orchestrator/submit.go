@@ -18,6 +18,11 @@ type submission struct {
 	loaded    stacks.Loaded
 	effective stacks.Database
 	expect    int64
+	// incarnation is the database's, "" where it is new.
+	incarnation string
+	// packages are the foreign modules of its regions, refs what is stored of them.
+	packages map[string]stacks.Package
+	refs     []catalog.RegionPackage
 }
 
 // Submit validates, defaults, compares with what is there, stores and wakes. Nothing is stored while one document has an error.
@@ -35,9 +40,12 @@ func (c *Client) Submit(ctx context.Context, in SubmitRequest) (SubmitResult, er
 	names := make([]string, 0, len(prepared))
 	for _, s := range prepared {
 		ins = append(ins, catalog.SubmitInput{
-			Effective: s.effective, Source: s.loaded.Text, Yes: in.Yes, Actor: in.Actor, Kind: kind, ExpectRevision: s.expect,
+			Effective: s.effective, Source: s.loaded.Text, Yes: in.Yes, Actor: in.Actor, Kind: kind, ExpectRevision: s.expect, Packages: s.refs,
 		})
 		names = append(names, s.effective.Metadata.Namespace+"/"+s.effective.Metadata.Name)
+	}
+	if err := c.keep(ctx, prepared); err != nil {
+		return SubmitResult{}, err
 	}
 	runs, err := c.catalog.SubmitAll(ctx, ins)
 	if err != nil {
@@ -94,7 +102,34 @@ func (c *Client) prepare(ctx context.Context, in SubmitRequest) ([]submission, [
 	if len(refused) > 0 {
 		return nil, nil, &Problem{Code: CodeRefused, Title: "this change is refused; nothing was touched", Diagnostics: refused}
 	}
+	for _, s := range out {
+		ds, err := c.dependencies(ctx, s, out)
+		if err != nil {
+			return nil, nil, err
+		}
+		found = append(found, s.loaded.Locate(ds)...)
+	}
+	if stacks.HasErrors(found) {
+		return nil, nil, invalid(found)
+	}
+	modules := resolution{client: c}
+	for i := range out {
+		ds, err := modules.resolve(ctx, &out[i], documentOf(in, out[i].loaded))
+		if err != nil {
+			return nil, nil, err
+		}
+		found = append(found, out[i].loaded.Locate(ds)...)
+	}
+	if stacks.HasErrors(found) {
+		return nil, nil, invalid(found)
+	}
 	return out, found, nil
+}
+
+// documentOf is the document that a spec was read from.
+func documentOf(in SubmitRequest, l stacks.Loaded) Document {
+	i := slices.IndexFunc(in.Documents, func(d Document) bool { return d.File == l.File })
+	return in.Documents[max(i, 0)]
 }
 
 func invalid(ds []stacks.Diagnostic) *Problem {
@@ -118,7 +153,7 @@ func (c *Client) compare(ctx context.Context, l stacks.Loaded) (submission, []st
 		if err != nil {
 			return s, nil, c.problem(err, "revision of "+spec.Metadata.Name)
 		}
-		old, s.expect = &rev.Effective, db.Revision
+		old, s.expect, s.incarnation = &rev.Effective, db.Revision, db.Incarnation
 		spec = stacks.Inherit(rev.Effective, spec)
 	case !errors.Is(err, catalog.ErrNotFound):
 		return s, nil, err
@@ -145,10 +180,23 @@ func (c *Client) Render(ctx context.Context, in SubmitRequest) ([]stacks.Stack, 
 			incarnation = db.Incarnation
 		}
 		for _, region := range s.effective.Spec.Regions {
-			stack, err := activities.Draft(ctx, c.catalog, c.registry, providers.ModuleInput{
+			provider, err := c.registry.Provider(region.Provider)
+			if err != nil {
+				return nil, err
+			}
+			module := providers.ModuleInput{
 				Stack:    stacks.StackID{Namespace: meta.Namespace, Name: meta.Name, Incarnation: incarnation, Region: region.Name},
 				Database: s.effective, Region: region,
-			})
+			}
+			if p, ok := s.packages[region.Name]; ok {
+				module.Package = &p
+			}
+			if refs, err := providers.As[providers.InputRefs](provider); err == nil {
+				if module.Values, err = activities.ReadOutputs(ctx, c.catalog, c.journal, refs.InputRefs(module)); err != nil {
+					return nil, &Problem{Code: CodeRefused, Title: meta.Name + " cannot be rendered yet", Detail: err.Error(), Next: "apply what it depends on first"}
+				}
+			}
+			stack, err := activities.Draft(ctx, c.catalog, c.registry, module)
 			if err != nil {
 				return nil, err
 			}

@@ -49,6 +49,10 @@ type ModuleInput struct {
 	Placement stacks.Placement
 	// Source is the place of the region that this one's database is made from, known before either is applied; empty where there is none.
 	Source stacks.Placement
+	// Package is what a ModuleSourcer's source led to; nil before that.
+	Package *stacks.Package
+	// Values are what InputRefs asked for, by the String of the reference.
+	Values map[string]any
 }
 
 // ModuleCaller says which module a region is made of. It is pure.

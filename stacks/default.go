@@ -39,10 +39,14 @@ func Default(ctx context.Context, db Database, caps Capabilities) (Database, err
 		spec.Regions[i].Location = cmp.Or(spec.Regions[i].Location, spec.Regions[i].Provider)
 	}
 	spec.AllowReplace = sortedSet(spec.AllowReplace)
+	spec.DependsOn = cloneSlice(spec.DependsOn)
+	for i := range spec.DependsOn {
+		spec.DependsOn[i].Namespace = cmp.Or(spec.DependsOn[i].Namespace, out.Metadata.Namespace)
+	}
 	protect := spec.Deletion.Protected()
 	spec.Deletion.Protect = &protect
 	spec.Replication = defaultReplication(out)
-	if spec.Engine.Version == "" {
+	if spec.Engine.Version == "" && spec.Engine.Name != EngineNone {
 		major, err := newestMajor(ctx, out, caps)
 		if err != nil {
 			return Database{}, fmt.Errorf("engine version of %s/%s: %w", out.Metadata.Namespace, out.Metadata.Name, err)
@@ -81,7 +85,8 @@ func defaultReplication(db Database) Replication {
 func newestMajor(ctx context.Context, db Database, caps Capabilities) (string, error) {
 	engine := db.Spec.Engine.Name
 	var common []string
-	for i, provider := range providersOf(db) {
+	told := false
+	for _, provider := range providersOf(db) {
 		if caps == nil {
 			return "", fmt.Errorf("nobody says which versions of %s there are: say spec.engine.version", engine)
 		}
@@ -89,14 +94,20 @@ func newestMajor(ctx context.Context, db Database, caps Capabilities) (string, e
 		if err != nil {
 			return "", fmt.Errorf("provider %s: %w", provider, err)
 		}
+		if len(versions) == 0 {
+			continue // it does not say, so it refuses none
+		}
 		var majors []string
 		for _, v := range versions {
 			majors = append(majors, Major(v))
 		}
-		if i == 0 {
-			common = majors
+		if !told {
+			common, told = majors, true
 		}
 		common = slices.DeleteFunc(slices.Clone(common), func(m string) bool { return !slices.Contains(majors, m) })
+	}
+	if !told {
+		return "", fmt.Errorf("%s does not say which versions of %s it can run: say spec.engine.version", strings.Join(providersOf(db), " and "), engine)
 	}
 	if len(common) == 0 {
 		return "", fmt.Errorf("there is no major version of %s that %s can run here", engine, strings.Join(providersOf(db), " and "))

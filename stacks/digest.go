@@ -31,6 +31,9 @@ func digestFiles(files []File) string {
 	for _, f := range sorted {
 		fmt.Fprintf(h, "%d:%s%d:", len(f.Path), f.Path, len(f.Content))
 		h.Write(f.Content)
+		if f.Exec {
+			fmt.Fprint(h, "x:")
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

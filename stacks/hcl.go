@@ -35,6 +35,8 @@ func valueTokens(v any) (hclwrite.Tokens, error) {
 			return nil, fmt.Errorf("%v is no number of Terraform", v)
 		}
 		return hclwrite.TokensForValue(cty.NumberFloatVal(v)), nil
+	case Variable:
+		return hclwrite.TokensForTraversal(traversal("var", string(v))), nil
 	case string:
 		if !utf8.ValidString(v) {
 			return nil, fmt.Errorf("%q is not UTF-8", v)

@@ -37,6 +37,9 @@ func Render(id StackID, call ModuleCall) (Stack, error) {
 	if err := checkCall(id, call); err != nil {
 		return Stack{}, fmt.Errorf("render %s: %w", id, err)
 	}
+	if call.Foreign != nil {
+		return renderForeign(id, call)
+	}
 	module, err := modules.Files(call.Module)
 	if err != nil {
 		return Stack{}, fmt.Errorf("render %s: %w", id, err)

@@ -33,7 +33,12 @@ var descriptions = map[string]string{
 	"DatabaseSpec.drift":        "How the database is checked for drift.",
 	"DatabaseSpec.allowReplace": "Regions whose data may be lost by a move or a replacement in the next run; cleared once used.",
 
-	"Engine.name":       "The engine, like postgres.",
+	"DatabaseSpec.dependsOn": "Databases that have to be there before this one, and stay while it does. What they give can be an input here.",
+
+	"Dependency.namespace": "The other database's namespace. Default: this one's.",
+	"Dependency.name":      "The other database's name.",
+
+	"Engine.name":       "The engine, like postgres; none for what is no database.",
 	"Engine.version":    "\"15\" is the newest 15.x that the provider can run, \"15.4\" exactly that. Default: the newest major that the provider can run.",
 	"Engine.parameters": "The engine's own parameters. Values are texts: \"50\", \"64MB\".",
 
@@ -78,6 +83,7 @@ var required = map[string][]string{
 	"User":            {"name"},
 	"Region":          {"name", "provider", "role"},
 	"Link":            {"to"},
+	"Dependency":      {"name"},
 }
 
 // Schema is the JSON schema of a spec document, for editors. What needs more than one field, or a provider, only Validate knows.
@@ -145,6 +151,8 @@ func narrowings() map[string]func(*jsonschema.Schema) {
 		"Engine.version":       func(s *jsonschema.Schema) { s.Pattern = versionShape.String() },
 		"LogicalDatabase.name": text(ident, MaxIdentifier),
 		"User.name":            text(ident, MaxIdentifier),
+		"Dependency.namespace": text(label, MaxNamespace),
+		"Dependency.name":      text(label, MaxName),
 		"Region.name":          text(label, MaxRegion),
 		"Region.role":          oneOf(RolePrimary, RoleReplica),
 		"Replication.mode":     oneOf(modes...),

@@ -33,12 +33,14 @@ type DatabaseSpec struct {
 	Replication Replication       `yaml:"replication,omitempty" json:"replication,omitzero"`
 	Deletion    Deletion          `yaml:"deletion,omitempty" json:"deletion,omitzero"`
 	Drift       Drift             `yaml:"drift,omitempty" json:"drift,omitzero"`
+	// DependsOn lists the databases that have to be there before this one, and stay while it does.
+	DependsOn []Dependency `yaml:"dependsOn,omitempty" json:"dependsOn,omitempty"`
 	// AllowReplace names the regions whose data may be lost by a move or a replacement in the next run; it is cleared once used.
 	AllowReplace []string `yaml:"allowReplace,omitempty" json:"allowReplace,omitempty"`
 }
 
 // Engine is a database technology. Version "15" means the newest 15.x that the provider can run, "15.4" exactly that;
-// empty means the newest major that the provider can run here, and is filled in by Default.
+// empty means the newest major that the provider can run here, and is filled in by Default. EngineNone has no version.
 type Engine struct {
 	Name       string            `yaml:"name" json:"name"`
 	Version    string            `yaml:"version,omitempty" json:"version,omitempty"`

@@ -31,6 +31,8 @@ func ParseStackID(s string) (StackID, error) {
 type File struct {
 	Path    string `json:"path"`
 	Content []byte `json:"content"`
+	// Exec says that it is a program, like a script of a module.
+	Exec bool `json:"exec,omitempty"`
 }
 
 // ProviderRequirement pins one Terraform provider of a stack: Source like "hashicorp/aws", an exact version.
@@ -40,11 +42,13 @@ type ProviderRequirement struct {
 	Version   string `json:"version"`
 }
 
-// ModuleEntry is one line of .terraform/modules/modules.json: Key is the call's name, Dir is relative to the stack.
+// ModuleEntry is one line of .terraform/modules/modules.json: Key is the call's name, Dir is relative to the stack; Version is there where the
+// source is a registry's.
 type ModuleEntry struct {
-	Key    string `json:"Key"`
-	Source string `json:"Source"`
-	Dir    string `json:"Dir"`
+	Key     string `json:"Key"`
+	Source  string `json:"Source"`
+	Version string `json:"Version,omitempty"`
+	Dir     string `json:"Dir"`
 }
 
 // Stack is the rendered root module of one region. Digest is the SHA-256, in hex, of its files in order of path.
@@ -56,6 +60,10 @@ type Stack struct {
 	Modules   []ModuleEntry         `json:"modules"`
 	// Secrets maps an ephemeral root variable to the catalog's name of the secret that is given in it, at plan and again at apply.
 	Secrets map[string]string `json:"secrets,omitempty"`
+	// Kept names those of Secrets that are no ephemeral variables: given at plan alone, the plan and the state keep them.
+	Kept []string `json:"kept,omitempty"`
+	// Install says where its plugins come from. It is no part of the Digest.
+	Install Installation `json:"install,omitzero"`
 	// DataBearing lists the resource types whose destruction or replacement loses data.
 	DataBearing []string `json:"dataBearing,omitempty"`
 	// Memory is how much one launch of terraform may use, with its plugins, in MiB; 0 is little. It is no part of the Digest.
@@ -64,8 +72,10 @@ type Stack struct {
 
 // ModuleCall is what a provider wants in a region's stack: one of our modules, its inputs and its providers. Render turns it into files.
 type ModuleCall struct {
-	// Module is the folder under modules/, like "local-postgres".
+	// Module is the folder under modules/, like "local-postgres". It is empty where Foreign says what is called.
 	Module string
+	// Foreign is a module that is not ours.
+	Foreign *ForeignCall
 	// Inputs are the module's arguments: strings, bools, int64s, []any, map[string]any. Never a secret.
 	Inputs map[string]any
 	// Secrets maps a module argument to the catalog's name of a secret; rendered as an ephemeral root variable of the argument's name.

@@ -48,3 +48,6 @@ func brief(s string) string {
 	}
 	return s
 }
+
+// Suggest returns the candidate that may have been meant by a word, or "": for what only a provider knows.
+func Suggest(word string, candidates []string) string { return suggest(word, candidates) }

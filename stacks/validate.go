@@ -59,6 +59,7 @@ func Validate(ctx context.Context, l Loaded, caps Capabilities) []Diagnostic {
 	c.replication()
 	c.drift()
 	c.allowReplace()
+	c.dependencies()
 	c.engine()
 	if caps != nil {
 		c.capabilities(ctx, caps)

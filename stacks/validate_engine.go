@@ -14,6 +14,10 @@ const maxParameter = 1024
 func (c *checker) engine() {
 	e := c.db.Spec.Engine
 	c.missing("spec.engine.name", e.Name, "name the engine, like postgres")
+	if e.Name == EngineNone {
+		c.checkNone()
+		return
+	}
 	if e.Version != "" && !versionShape.MatchString(e.Version) {
 		c.refuse("engine.version", "spec.engine.version", `write a major version, like "15", or an exact one, like "15.4"`, "%q is no version", brief(e.Version))
 	}
@@ -38,7 +42,7 @@ func (c *checker) engine() {
 func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 	spec := c.db.Spec
 	engines, providers := caps.EngineNames(), caps.ProviderNames()
-	engineKnown := slices.Contains(engines, spec.Engine.Name)
+	engineKnown := slices.Contains(engines, spec.Engine.Name) || spec.Engine.Name == EngineNone
 	if spec.Engine.Name != "" && !engineKnown {
 		c.refuse("engine.unknown", "spec.engine.name", c.didYouMean(spec.Engine.Name, engines), "unknown engine %q", brief(spec.Engine.Name))
 	}
@@ -55,7 +59,7 @@ func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 		if !engineKnown {
 			continue
 		}
-		if !asked[r.Provider] {
+		if !asked[r.Provider] && spec.Engine.Name != EngineNone {
 			asked[r.Provider] = true
 			c.version(ctx, caps, r.Provider)
 		}
@@ -71,7 +75,7 @@ func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 			}
 		}
 	}
-	if engineKnown {
+	if engineKnown && spec.Engine.Name != EngineNone {
 		c.linkModes(caps)
 		for _, d := range caps.ValidateDatabase(ctx, c.db) {
 			if !c.l.isBad(d.Field) && len(c.ds) < maxDiagnostics {
@@ -79,7 +83,7 @@ func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 			}
 		}
 	}
-	if spec.Engine.Version == "" && len(asked) > 1 && !HasErrors(c.ds) {
+	if spec.Engine.Version == "" && len(asked) > 0 && !HasErrors(c.ds) {
 		if _, err := newestMajor(ctx, c.db, caps); err != nil {
 			c.refuse("engine.version", "spec.engine", "say spec.engine.version, or choose other providers", "%s", err)
 		}

@@ -52,7 +52,7 @@ func (a *app) readDocuments(paths []string) ([]orchestrator.Document, error) {
 			out = append(out, d)
 		}
 	}
-	return out, nil
+	return out, a.packModules(out)
 }
 
 func specFiles(path string) ([]string, error) {

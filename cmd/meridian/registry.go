@@ -10,6 +10,7 @@ import (
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
 	"meridian/providers/local/server"
+	"meridian/providers/module"
 	"meridian/stacks/terraform"
 )
 
@@ -27,5 +28,5 @@ func newRegistry(data, installation string, plugins []terraform.Plugin) (*provid
 	places := local.New(local.Config{
 		PluginSource: p.Source, PluginVersion: p.Version, Root: root, Installation: installation, Directories: directories,
 	})
-	return providers.NewRegistry([]providers.Provider{places, aws.New(aws.Config{Installation: installation})}, []providers.Engine{postgres.New(postgres.WithPgDump(server.PgDump))}), nil
+	return providers.NewRegistry([]providers.Provider{places, aws.New(aws.Config{Installation: installation}), module.New()}, []providers.Engine{postgres.New(postgres.WithPgDump(server.PgDump))}), nil
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"meridian/orchestrator"
+	"meridian/orchestrator/activities"
 	"meridian/orchestrator/web"
 	"meridian/persistence/temporal"
 	"meridian/stacks"
@@ -68,6 +69,7 @@ func openReal(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *back
 	}
 	client, err := orchestrator.NewClient(ctx, orchestrator.Options{
 		Catalog: p.catalog, Journal: p.journal, Registry: p.registry, Timing: p.timing, Logger: logger,
+		Resolver:     activities.Resolver{Site: terraform.Site{Root: p.data}, Runner: p.runner.Path, Env: p.env},
 		WorkflowPath: func(id string) string { return web.WorkflowPath(engine.Namespace(), id, "") },
 	})
 	if err != nil {

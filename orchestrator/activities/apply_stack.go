@@ -131,6 +131,9 @@ func (a *Activities) putEndpoint(ctx context.Context, w work) error {
 	if err != nil {
 		return err
 	}
+	if err := a.takeSecrets(ctx, w, in, state.Payload); err != nil {
+		return err
+	}
 	endpoint, err := reader.Endpoint(providers.EndpointInput{ModuleInput: in, Outputs: file.Outputs})
 	if err != nil {
 		return fmt.Errorf("outputs of %s: %w", w.stack, err)

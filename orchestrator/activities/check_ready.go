@@ -46,6 +46,17 @@ func (a *Activities) CheckReady(ctx context.Context, in RegionInput) (RegionResu
 			return RegionResult{}, a.pending(ctx, w, st.Message)
 		}
 	}
+	switch st, err := a.gate(ctx, w, module); {
+	case err != nil:
+		return RegionResult{}, fmt.Errorf("gate of %s: %w", w.stack, err)
+	case st.State == providers.StateFailed:
+		return RegionResult{}, a.setRegion(ctx, w, stacks.RegionFailed, st.Message)
+	case st.State != providers.StateReady:
+		return RegionResult{}, a.pending(ctx, w, st.Message)
+	}
+	if w.spec.Spec.Engine.Name == stacks.EngineNone {
+		return RegionResult{Go: true}, nil
+	}
 	target, err := a.target(ctx, w.stack, w.spec)
 	if err != nil {
 		return RegionResult{}, err

@@ -36,7 +36,11 @@ func (a *Activities) CheckStack(ctx context.Context, in RegionInput) (RegionResu
 	if err := a.preflight(ctx, w); err != nil {
 		return RegionResult{}, err
 	}
-	stack, err := Draft(ctx, a.Catalog, a.Registry, providers.ModuleInput{Stack: w.stack, Database: w.spec, Region: w.region})
+	module := providers.ModuleInput{Stack: w.stack, Database: w.spec, Region: w.region}
+	if err := errors.Join(a.foreign(ctx, w, &module), a.values(ctx, w, &module)); err != nil {
+		return RegionResult{}, err
+	}
+	stack, err := Draft(ctx, a.Catalog, a.Registry, module)
 	if err != nil {
 		return RegionResult{}, err
 	}

@@ -79,7 +79,16 @@ func (a *Activities) driftPair(ctx context.Context, j driftJob, id stacks.StackI
 	if !ok { // the newest revision removes it
 		return pair, nil
 	}
-	next, err := Draft(ctx, a.Catalog, a.Registry, providers.ModuleInput{Stack: id, Database: newest.Effective, Region: region})
+	in := providers.ModuleInput{Stack: id, Database: newest.Effective, Region: region}
+	provider, err := a.Registry.Provider(region.Provider)
+	if err != nil {
+		return pair, err
+	}
+	w := work{provider: provider, run: catalog.Run{Incarnation: j.check.Incarnation}, revision: newest.Number, region: region}
+	if err := errors.Join(a.foreign(ctx, w, &in), a.values(ctx, w, &in)); err != nil {
+		return pair, err
+	}
+	next, err := Draft(ctx, a.Catalog, a.Registry, in)
 	if err != nil {
 		return pair, err
 	}

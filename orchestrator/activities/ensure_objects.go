@@ -23,6 +23,9 @@ func (a *Activities) EnsureObjects(ctx context.Context, in RegionInput) (RegionR
 	if w.row.Phase == stacks.RegionReady {
 		return RegionResult{Go: true}, nil
 	}
+	if w.spec.Spec.Engine.Name == stacks.EngineNone {
+		return RegionResult{Go: true}, a.setRegion(ctx, w, stacks.RegionReady, "")
+	}
 	if _, follows := w.spec.PhysicalSource(w.row.Region); follows { // what is in it is its source's
 		return RegionResult{Go: true}, a.setRegion(ctx, w, stacks.RegionReady, "")
 	}

@@ -36,7 +36,7 @@ func (a *Activities) before(ctx context.Context, run catalog.Run, spec stacks.Da
 		if !r.Destroy {
 			continue
 		}
-		of, _, err := a.define(ctx, run, spec, r.Region)
+		of, _, _, err := a.define(ctx, run, spec, r.Region)
 		if err != nil {
 			return nil, err
 		}

@@ -18,6 +18,7 @@ type work struct {
 	row      catalog.RunRegion
 	spec     stacks.Database // effective, of the run's revision
 	region   stacks.Region
+	revision int64 // the one that region and spec are of
 	stack    stacks.StackID
 	provider providers.Provider
 }
@@ -47,7 +48,7 @@ func (a *Activities) load(ctx context.Context, in RegionInput) (work, error) {
 		return work{}, fmt.Errorf("region %s of run %s: %w", in.Region, in.Run, catalog.ErrNotFound)
 	}
 	w.row = run.Regions[i]
-	if w.spec, w.region, err = a.define(ctx, run, spec, in.Region); err != nil {
+	if w.spec, w.region, w.revision, err = a.define(ctx, run, spec, in.Region); err != nil {
 		return work{}, err
 	}
 	if w.provider, err = a.Registry.Provider(w.region.Provider); err != nil {
@@ -58,7 +59,7 @@ func (a *Activities) load(ctx context.Context, in RegionInput) (work, error) {
 
 // define finds what a region of a run is. One that the run removes is not in its spec: the newest revision before it that has the region
 // tells, else one after it.
-func (a *Activities) define(ctx context.Context, run catalog.Run, spec stacks.Database, name string) (stacks.Database, stacks.Region, error) {
+func (a *Activities) define(ctx context.Context, run catalog.Run, spec stacks.Database, name string) (stacks.Database, stacks.Region, int64, error) {
 	for n, step := run.Revision, int64(-1); ; n += step {
 		if n == 0 {
 			n, step = run.Revision+1, 1
@@ -69,15 +70,15 @@ func (a *Activities) define(ctx context.Context, run catalog.Run, spec stacks.Da
 			case err == nil:
 				spec = rev.Effective
 			case !errors.Is(err, catalog.ErrNotFound):
-				return spec, stacks.Region{}, fmt.Errorf("revision %d: %w", n, err)
+				return spec, stacks.Region{}, 0, fmt.Errorf("revision %d: %w", n, err)
 			case step > 0:
-				return spec, stacks.Region{}, fmt.Errorf("region %s in no revision of %s/%s: %w", name, run.Namespace, run.Name, catalog.ErrNotFound)
+				return spec, stacks.Region{}, 0, fmt.Errorf("region %s in no revision of %s/%s: %w", name, run.Namespace, run.Name, catalog.ErrNotFound)
 			default:
 				continue
 			}
 		}
 		if region, ok := spec.Region(name); ok {
-			return spec, region, nil
+			return spec, region, n, nil
 		}
 	}
 }
@@ -85,7 +86,7 @@ func (a *Activities) define(ctx context.Context, run catalog.Run, spec stacks.Da
 // location is where a region's terraform works. A region that no revision knows goes where the run's first one does: somebody serves
 // that queue, and the region's step says what is wrong.
 func (a *Activities) location(ctx context.Context, run catalog.Run, spec stacks.Database, name string) (string, error) {
-	_, region, err := a.define(ctx, run, spec, name)
+	_, region, _, err := a.define(ctx, run, spec, name)
 	if errors.Is(err, catalog.ErrNotFound) {
 		return spec.Spec.Regions[0].Location, nil
 	}
@@ -137,7 +138,7 @@ func (a *Activities) moduleInput(ctx context.Context, w work) (providers.ModuleI
 			return in, fmt.Errorf("placement of %s: %w", source, err)
 		}
 	}
-	return in, nil
+	return in, a.foreign(ctx, w, &in)
 }
 
 // place gives a region of the database its place, once; a provider that places nothing gives none.
@@ -171,6 +172,9 @@ func (a *Activities) place(ctx context.Context, w work, name string) (stacks.Pla
 func (a *Activities) render(ctx context.Context, w work) (stacks.Stack, error) {
 	in := providers.ModuleInput{Stack: w.stack, Database: w.spec, Region: w.region}
 	var err error
+	if err := errors.Join(a.foreign(ctx, w, &in), a.values(ctx, w, &in)); err != nil {
+		return stacks.Stack{}, err
+	}
 	if in.Placement, err = a.place(ctx, w, w.region.Name); err != nil {
 		return stacks.Stack{}, err
 	}

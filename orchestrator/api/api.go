@@ -23,8 +23,8 @@ import (
 // Prefix is the path under which all routes of this version lie.
 const Prefix = "/api/v1"
 
-// maxBody bounds a request's body: a spec is at most 1 MiB, and a submission may carry more than one.
-const maxBody = 2 << 20
+// maxBody bounds a request's body: a spec is at most 1 MiB, a packed module 2 MiB, and a submission may carry more than one.
+const maxBody = 8 << 20
 
 // Service is what the API needs of Meridian; orchestrator.Client is the real one.
 // Errors that a person can act on are *orchestrator.Problem; any other becomes an internal error whose text only the log sees.

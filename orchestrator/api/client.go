@@ -86,7 +86,7 @@ func (c *HTTPClient) Close() { c.http.CloseIdleConnections() }
 
 // Submit submits specs, all or none.
 func (c *HTTPClient) Submit(ctx context.Context, in orchestrator.SubmitRequest) (out orchestrator.SubmitResult, err error) {
-	return out, c.call(ctx, http.MethodPost, "/submissions", in, &out)
+	return out, c.callFor(ctx, longTimeout, http.MethodPost, "/submissions", in, &out)
 }
 
 // Import takes what is there already under control.
@@ -150,12 +150,12 @@ func (c *HTTPClient) Connect(ctx context.Context, in orchestrator.ConnectRequest
 
 // Render returns the stacks that specs would have.
 func (c *HTTPClient) Render(ctx context.Context, in orchestrator.SubmitRequest) (out []stacks.Stack, err error) {
-	return out, c.call(ctx, http.MethodPost, "/render", in, &out)
+	return out, c.callFor(ctx, longTimeout, http.MethodPost, "/render", in, &out)
 }
 
 // Validate checks specs against what the server can run.
 func (c *HTTPClient) Validate(ctx context.Context, in orchestrator.SubmitRequest) (out ValidateResult, err error) {
-	return out, c.call(ctx, http.MethodPost, "/validate", in, &out)
+	return out, c.callFor(ctx, longTimeout, http.MethodPost, "/validate", in, &out)
 }
 
 // Version asks which Meridian answers.

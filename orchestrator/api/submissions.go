@@ -36,10 +36,10 @@ func (in *submission) check() error {
 }
 
 func (s *server) addSubmissions(routes huma.API) {
-	handle(s, routes, huma.Operation{
+	handleFor(s, routes, huma.Operation{
 		OperationID: "submit", Method: http.MethodPost, Path: "/submissions", Summary: "Submit specs: all or none",
 		DefaultStatus: http.StatusAccepted,
-	}, func(ctx context.Context, in *submission) (*answer[orchestrator.SubmitResult], error) {
+	}, longTimeout, func(ctx context.Context, in *submission) (*answer[orchestrator.SubmitResult], error) {
 		if err := in.check(); err != nil {
 			return nil, err
 		}
@@ -57,9 +57,9 @@ func (s *server) addSubmissions(routes huma.API) {
 		return reply(s.Service.Import(ctx, in.Body))
 	})
 
-	handle(s, routes, huma.Operation{
+	handleFor(s, routes, huma.Operation{
 		OperationID: "validate", Method: http.MethodPost, Path: "/validate", Summary: "Check specs and store nothing",
-	}, func(ctx context.Context, in *submission) (*answer[ValidateResult], error) {
+	}, longTimeout, func(ctx context.Context, in *submission) (*answer[ValidateResult], error) {
 		if err := in.check(); err != nil {
 			return nil, err
 		}
@@ -71,9 +71,9 @@ func (s *server) addSubmissions(routes huma.API) {
 		return reply(ValidateResult{Valid: true}, err)
 	})
 
-	handle(s, routes, huma.Operation{
+	handleFor(s, routes, huma.Operation{
 		OperationID: "render", Method: http.MethodPost, Path: "/render", Summary: "Render specs to Terraform and store nothing",
-	}, func(ctx context.Context, in *submission) (*answer[[]stacks.Stack], error) {
+	}, longTimeout, func(ctx context.Context, in *submission) (*answer[[]stacks.Stack], error) {
 		if err := in.check(); err != nil {
 			return nil, err
 		}

@@ -33,6 +33,7 @@ import (
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
 	pgserver "meridian/providers/local/server"
+	"meridian/providers/module"
 	"meridian/stacks"
 	"meridian/stacks/terraform"
 )
@@ -205,7 +206,7 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	if s.wrap != nil {
 		provider = s.wrap(provider.(*local.Provider))
 	}
-	all := []providers.Provider{provider}
+	all := []providers.Provider{provider, module.New()}
 	if s.more != nil {
 		all = append(all, s.more(m, installation)...)
 	}
@@ -214,7 +215,9 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	must("temporal")
 	m.sdk, err = m.temporal.Client()
 	must("temporal client")
-	m.Client, err = orchestrator.NewClient(ctx, orchestrator.Options{Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Timing: timing(), Logger: logger})
+	m.Client, err = orchestrator.NewClient(ctx, orchestrator.Options{Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Timing: timing(), Logger: logger,
+		Resolver: activities.Resolver{Site: terraform.Site{Root: s.data}, Runner: runner, Env: env()},
+	})
 	must("client")
 	m.activities = activities.New(activities.Options{
 		Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Site: terraform.Site{Root: s.data},

@@ -27,6 +27,7 @@ const usage = `meridian-runner is started by Meridian; it runs one step of terra
   meridian-runner template --data DIR --step STEP
   meridian-runner show     --data DIR --artifact ID
   meridian-runner state    --data DIR --step STEP
+  meridian-runner resolve  --data DIR
   meridian-runner sweep    --data DIR
   meridian-runner drain    --data DIR [--finish TIME] [--undo]
   meridian-runner step     --data DIR --step STEP [--attempt ID] [--adopt]
@@ -83,7 +84,7 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 	fs.SetOutput(logs)
 	fs.StringVar(&data, "data", "", "data directory of the Meridian")
 	switch verb {
-	case terraform.VerbFind, terraform.VerbSweep:
+	case terraform.VerbFind, terraform.VerbSweep, terraform.VerbResolve:
 	case terraform.VerbTemplate, terraform.VerbState:
 		fs.StringVar(&o.step, "step", "", "ID of the step")
 	case terraform.VerbShow:
@@ -96,7 +97,7 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 		fs.DurationVar(&o.finish, "finish", 0, "how long terraform may go on before it is told to stop (0: as the settings say)")
 		fs.BoolVar(&o.undo, "undo", false, "the host stays: let runners work again")
 	default:
-		return o, fmt.Errorf("unknown verb %q: want find, template, show, state, sweep, drain or step", verb)
+		return o, fmt.Errorf("unknown verb %q: want find, template, show, state, resolve, sweep, drain or step", verb)
 	}
 	if err := fs.Parse(args); err != nil {
 		return o, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"meridian/persistence/catalog"
@@ -71,7 +72,7 @@ func (w *worker) prepare(ctx context.Context, step journal.Step) (*prepared, err
 			"install Terraform or OpenTofu 1.11 or newer, or name one with "+terraform.EnvTerraform)
 	}
 	p.template, err = launch.EnsureTemplate(ctx, launch.TemplateInput{
-		Site: w.site, Binary: p.binary, Providers: step.Stack.Providers, Environ: os.Environ(),
+		Site: w.site, Binary: p.binary, Providers: step.Stack.Providers, Install: step.Stack.Install, Environ: os.Environ(),
 	})
 	if err != nil {
 		r := refuse(RuleTemplate, "The stack's providers could not be made ready", err.Error(),
@@ -166,6 +167,9 @@ func (w *worker) fitArtifact(ctx context.Context, p *prepared) (*journal.Artifac
 func (w *worker) secrets(ctx context.Context, step journal.Step) (map[string]string, error) {
 	out := map[string]string{}
 	for variable, secret := range step.Stack.Secrets {
+		if step.Kind == journal.StepApply && slices.Contains(step.Stack.Kept, variable) {
+			continue // the plan has it
+		}
 		value, err := w.catalog.Secret(ctx, step.Stack.ID.Incarnation, secret)
 		if errors.Is(err, catalog.ErrNotFound) && step.Kind == journal.StepCheck {
 			out[variable] = rand.Text()

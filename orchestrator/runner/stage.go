@@ -57,7 +57,11 @@ func writeFiles(dir string, files []stacks.File) error {
 				return err
 			}
 		}
-		if err := root.WriteFile(path, f.Content, 0o600); err != nil {
+		mode := os.FileMode(0o600)
+		if f.Exec {
+			mode = 0o700
+		}
+		if err := root.WriteFile(path, f.Content, mode); err != nil {
 			return err
 		}
 	}
@@ -89,10 +93,14 @@ func leftFiles(dir string) ([]stacks.File, error) {
 		if err != nil {
 			return err
 		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
 		if size += int64(len(content)); size > maxArtifact {
 			return fmt.Errorf("the plan step left more than %d MiB of files", maxArtifact>>20)
 		}
-		out = append(out, stacks.File{Path: filepath.ToSlash(rel), Content: content})
+		out = append(out, stacks.File{Path: filepath.ToSlash(rel), Content: content, Exec: info.Mode()&0o100 != 0})
 		return nil
 	})
 	return out, err

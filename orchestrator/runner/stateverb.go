@@ -35,7 +35,7 @@ func (w *worker) state(ctx context.Context, id string, in io.Reader) (terraform.
 		return a, err
 	}
 	p.template, err = launch.EnsureTemplate(ctx, launch.TemplateInput{
-		Site: w.site, Binary: p.binary, Providers: step.Stack.Providers, Environ: os.Environ(),
+		Site: w.site, Binary: p.binary, Providers: step.Stack.Providers, Install: step.Stack.Install, Environ: os.Environ(),
 	})
 	if err != nil {
 		return a, err

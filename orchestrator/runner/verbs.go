@@ -24,6 +24,9 @@ func (o options) answer(ctx context.Context, verb string, log *slog.Logger) (any
 	if verb == terraform.VerbFind {
 		return find(ctx, o.site)
 	}
+	if verb == terraform.VerbResolve {
+		return resolve(ctx, o.site, os.Stdin, log)
+	}
 	w, err := openWorker(ctx, o.site, log)
 	if err != nil {
 		return nil, err
@@ -74,7 +77,7 @@ func (w *worker) template(ctx context.Context, id string) (terraform.TemplateAns
 		return terraform.TemplateAnswer{}, err
 	}
 	t, err := launch.EnsureTemplate(ctx, launch.TemplateInput{
-		Site: w.site, Binary: binary, Providers: step.Stack.Providers, Environ: os.Environ(),
+		Site: w.site, Binary: binary, Providers: step.Stack.Providers, Install: step.Stack.Install, Environ: os.Environ(),
 	})
 	return terraform.TemplateAnswer{Hash: t.Hash, Dir: t.Dir}, err
 }
@@ -94,7 +97,7 @@ func (w *worker) show(ctx context.Context, id string) (json.RawMessage, error) {
 		return nil, err
 	}
 	p.template, err = launch.EnsureTemplate(ctx, launch.TemplateInput{
-		Site: w.site, Binary: p.binary, Providers: step.Stack.Providers, Environ: os.Environ(),
+		Site: w.site, Binary: p.binary, Providers: step.Stack.Providers, Install: step.Stack.Install, Environ: os.Environ(),
 	})
 	if err != nil {
 		return nil, err

@@ -96,6 +96,7 @@ var sealedTables = []struct {
 	{"drift_checks", []string{"id"}},
 	{"drift_parts", []string{"drift_check", "part"}},
 	{"drift_rules", []string{"incarnation", "pattern", "verb"}},
+	{"packages", []string{"digest"}},
 }
 
 // Reseal seals everything again that the newest key did not seal. It can be ended and started again at any time.

@@ -140,6 +140,16 @@ func (c *Catalog) nextRun(tx *store.Tx, namespace, name string, take bool) (next
 				}
 			}
 		}
+		kept, held, err := c.hold(tx, kept, take)
+		if err != nil {
+			return "", false, err
+		}
+		same = same && held
+		if !held && take {
+			if d, err = incarnationOf(tx, d.Incarnation); err != nil {
+				return "", false, err
+			}
+		}
 		if next, err = choose(tx, d, kept); err != nil {
 			return "", false, err
 		}

@@ -63,10 +63,13 @@ func (c *Catalog) RemoveDatabase(ctx context.Context, incarnation string) error 
 				return err
 			}
 		}
-		for _, q := range []string{"DELETE FROM secrets WHERE incarnation = ?", "DELETE FROM endpoints WHERE incarnation = ?"} {
+		for _, q := range []string{"DELETE FROM secrets WHERE incarnation = ?", "DELETE FROM endpoints WHERE incarnation = ?", "DELETE FROM dependencies WHERE incarnation = ?"} {
 			if _, err := tx.Exec(q, incarnation); err != nil {
 				return fmt.Errorf("remove database %s/%s: %w", d.Namespace, d.Name, err)
 			}
+		}
+		if err := forgetPackages(tx, incarnation); err != nil {
+			return err
 		}
 		return setDatabase(tx, d, "phase = ?, message = '', unmanaged = '[]', destroyed_at = ?", DatabaseDestroyed, now().UnixMicro())
 	})

@@ -40,6 +40,8 @@ func (h *house) fill(word func(string) string) (readBack func(c *catalog.Catalog
 	h.must(h.PutEndpoint(ctx, stackOf(inc, "ankara"), stacks.Endpoint{Host: word("endpoint")}))
 	h.must(h.PutLink(ctx, catalog.Link{Incarnation: inc, Name: "a-b", Message: word("link")}))
 	h.must(h.EnsureSecret(ctx, inc, "user/app"))
+	module := stacks.NewPackage(stacks.Package{Dir: word("module")})
+	h.must(h.PutPackage(ctx, module))
 	secret, err := h.Secret(ctx, inc, "user/app")
 	h.must(err)
 	h.must(h.AppendLog(ctx, catalog.LogLine{Run: r.ID, Part: "ankara", Level: "INFO", Text: word("log")}))
@@ -64,12 +66,15 @@ func (h *house) fill(word func(string) string) (readBack func(c *catalog.Catalog
 		h.must(err)
 		ended, err := c.LastDrift(ctx, inc)
 		h.must(err)
+		p, err := c.Package(ctx, module.Digest)
+		h.must(err)
 		for what, pair := range map[string][2]string{
 			"region message": {got.Regions[0].Message, word("region message")}, "change": {got.Regions[0].Changes[0].Attributes[0].After, word("change")},
 			"run message": {got.Message, word("run message")}, "diagnostic": {got.Diagnostics[0].Detail, word("diagnostic")},
 			"endpoint": {e.Host, word("endpoint")}, "link": {links[0].Message, word("link")}, "secret": {s, secret}, "log": {log.Text, word("log")},
 			"drift of a part": {parts[0].Drift[0].Found, word("drift of a part")}, "accepted drift": {rules[0].Found, word("accepted drift")},
 			"drift": {ended.Drift[0].Found, word("drift")},
+			"module": {p.Dir, word("module")},
 		} {
 			if pair[0] != pair[1] {
 				h.t.Errorf("the %s did not come back", what)

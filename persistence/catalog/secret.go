@@ -46,3 +46,22 @@ func (c *Catalog) Secret(ctx context.Context, incarnation, name string) (string,
 	}
 	return string(plain), nil
 }
+
+// PutSecret stores a secret that was made elsewhere, over the one that was there.
+func (c *Catalog) PutSecret(ctx context.Context, incarnation, name, value string) error {
+	if have, err := c.Secret(ctx, incarnation, name); err == nil && have == value {
+		return nil
+	}
+	sealed, err := c.keys.Seal([]byte(value), rowContext("secrets", incarnation, name))
+	if err != nil {
+		return fmt.Errorf("secret %s: %w", name, err)
+	}
+	return c.st.Write(ctx, func(tx *store.Tx) error {
+		_, err := tx.Exec(`INSERT INTO secrets (incarnation, name, created_at, sealed) VALUES (?, ?, ?, ?)
+			ON CONFLICT (incarnation, name) DO UPDATE SET sealed = excluded.sealed`, incarnation, name, now().UnixMicro(), sealed)
+		if err != nil {
+			return fmt.Errorf("secret %s: %w", name, err)
+		}
+		return nil
+	})
+}

@@ -22,11 +22,14 @@ type SubmitInput struct {
 	Kind stacks.RunKind
 	// ExpectRevision is the database's Revision that the caller compared with (0: no such database); ErrMoved if it is another.
 	ExpectRevision int64
+	// Packages are the modules of those regions that have foreign ones; each was put before.
+	Packages []RegionPackage
 }
 
 // Submit stores a revision and its run in one transaction and returns the run. An apply of the spec that is already the newest
 // revision makes a new run but no new revision. A newer apply supersedes runs of the same database that are pending or awaiting.
-// A check of an unknown database gets a provisional incarnation and makes no database row. ErrDestroying once a destroy run is past its yes.
+// What a database depends on must be there (ErrDependency); an apply
+// of it waits in NextRun. A check of an unknown database gets a provisional incarnation and makes no database row. ErrDestroying once a destroy run is past its yes.
 func (c *Catalog) Submit(ctx context.Context, in SubmitInput) (Run, error) {
 	runs, err := c.SubmitAll(ctx, []SubmitInput{in})
 	if err != nil {
@@ -54,6 +57,14 @@ func (c *Catalog) SubmitAll(ctx context.Context, ins []SubmitInput) (runs []Run,
 				return err
 			}
 			runs = append(runs, run)
+		}
+		for _, in := range ins {
+			if in.Kind != stacks.RunApply {
+				continue
+			}
+			if err := c.mustBeMet(tx, in.Effective); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -102,6 +113,9 @@ func (c *Catalog) submit(tx *store.Tx, in SubmitInput, effective []byte) (Run, e
 	if err := setDatabase(tx, d, "revision = ?", number); err != nil {
 		return Run{}, err
 	}
+	if err := putDependencies(tx, d, in.Effective.Spec.DependsOn); err != nil {
+		return Run{}, err
+	}
 	return run, record(tx, Audit{Actor: in.Actor, Verb: "submit", Subject: "run " + run.ID, Detail: fmt.Sprintf("revision %d", number), Namespace: d.Namespace, Name: d.Name, RunID: run.ID})
 }
 
@@ -137,7 +151,11 @@ func putRevision(tx *store.Tx, d Database, in SubmitInput, effective []byte) (in
 		if err != nil {
 			return 0, fmt.Errorf("revision %d: %w", d.Revision, err)
 		}
-		if bytes.Equal(stored, effective) {
+		same, err := samePackages(tx, d.Incarnation, d.Revision, in.Packages)
+		if err != nil {
+			return 0, err
+		}
+		if same && bytes.Equal(stored, effective) {
 			return d.Revision, nil
 		}
 	}
@@ -154,7 +172,7 @@ func putRevision(tx *store.Tx, d Database, in SubmitInput, effective []byte) (in
 	if err != nil {
 		return 0, fmt.Errorf("revision %d: %w", last+1, err)
 	}
-	return last + 1, nil
+	return last + 1, putPackages(tx, d.Incarnation, last+1, in.Packages)
 }
 
 // canonical is the text by which two effective specs are the same or not.
@@ -225,6 +243,9 @@ func (c *Catalog) SubmitDestroy(ctx context.Context, namespace, name, actor stri
 		if working != nil && !working.Cancel {
 			run = *working
 			return nil
+		}
+		if err := mustBeFree(tx, namespace, name); err != nil {
+			return err
 		}
 		if err := c.supersede(tx, d, stacks.RunDestroy); err != nil {
 			return err

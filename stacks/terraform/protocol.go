@@ -16,6 +16,7 @@ import (
 //	show      --data DIR --artifact ID       -> terraform show -json of a plan (fallback and oracle of the plan file reader)
 //	step      --data DIR --step STEP --attempt ID [--adopt]
 //	state     --data DIR --step STEP         -> StateAnswer of a StateOrder on standard input, on a copy of the newest state
+//	resolve   --data DIR                     -> ResolveAnswer of a ResolveOrder on standard input
 //	sweep     --data DIR                     -> what it cleaned of runners that died after their result
 //	drain     --data DIR [--finish TIME] [--undo]   the host shuts down: waits for the site's runners, starts nothing more in this boot
 //
@@ -33,6 +34,7 @@ const (
 	VerbSweep    = "sweep"
 	VerbState    = "state"
 	VerbDrain    = "drain"
+	VerbResolve  = "resolve"
 )
 
 // Exit codes of `meridian-runner step`.
@@ -96,6 +98,19 @@ const (
 	// EnvKeyring is the keyring's key, base64, where it does not come from the file.
 	EnvKeyring = "MERIDIAN_KEYRING"
 )
+
+// ResolveOrder asks for a module that is not ours. Files are those of a local one, and Dir is where it lies among them.
+type ResolveOrder struct {
+	Source stacks.ModuleSource `json:"source"`
+	Files  []stacks.File       `json:"files,omitempty"`
+	Dir    string              `json:"dir,omitempty"`
+}
+
+// ResolveAnswer is the module with all that it calls, or why there is none.
+type ResolveAnswer struct {
+	Package *stacks.Package `json:"package,omitempty"`
+	Refused string          `json:"refused,omitempty"`
+}
 
 // StateOrder is a verb on a stack's state, as a person typed it: see ParseStateVerb.
 type StateOrder struct {

@@ -108,6 +108,23 @@ func ReadState(data []byte) (StateFile, error) {
 	return s, nil
 }
 
+// SensitiveOutput reads the value of a root output, sensitive or not; ok is false where the state has none of that name. The caller must not
+// log it or return it to a user.
+func SensitiveOutput(data []byte, name string) (v any, ok bool, err error) {
+	w, err := decodeState(data)
+	if err != nil {
+		return nil, false, err
+	}
+	o, ok := w.Outputs[name]
+	if !ok || len(o.Value) == 0 {
+		return nil, ok, nil
+	}
+	if err := json.Unmarshal(o.Value, &v); err != nil {
+		return nil, false, fmt.Errorf("state file: output %q: %w", name, err)
+	}
+	return v, true, nil
+}
+
 // decodeState reads exactly one whole JSON document of the right format.
 func decodeState(data []byte) (wireState, error) {
 	var w wireState

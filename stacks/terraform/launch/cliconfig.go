@@ -17,9 +17,12 @@ func mirrorsOf(in TemplateInput, providers []stacks.ProviderRequirement) map[str
 	mirrors := map[string]string{}
 	var foreign []stacks.ProviderRequirement
 	for _, p := range providers {
-		if strings.HasPrefix(p.Source, ourHost) {
+		switch {
+		case strings.HasPrefix(p.Source, ourHost):
 			mirrors[p.Source] = in.Site.Mirror()
-		} else {
+		case in.Install.Mirror != "" && holds(in.Install.Mirror, p):
+			mirrors[p.Source] = in.Install.Mirror
+		default:
 			foreign = append(foreign, p)
 		}
 	}
@@ -87,7 +90,11 @@ func requiredProviders(providers []stacks.ProviderRequirement) []byte {
 	var b strings.Builder
 	fmt.Fprintf(&b, "terraform {\n  required_version = \">= %s\"\n  required_providers {\n", MinVersion)
 	for i, p := range providers {
-		fmt.Fprintf(&b, "    p%d = {\n      source  = %q\n      version = %q\n    }\n", i, p.Source, p.Version)
+		fmt.Fprintf(&b, "    p%d = {\n      source  = %q\n", i, p.Source)
+		if p.Version != "" {
+			fmt.Fprintf(&b, "      version = %q\n", p.Version)
+		}
+		b.WriteString("    }\n")
 	}
 	b.WriteString("  }\n}\n")
 	return []byte(b.String())

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"meridian/stacks"
@@ -16,7 +17,10 @@ const (
 	searchEntries = 20000
 )
 
-// ExistingMirrors finds, for each provider, a directory on this machine that holds its exact version as a filesystem mirror
+// exactVersion is a version, not a constraint.
+var exactVersion = regexp.MustCompile(`^[0-9]+(\.[0-9]+)*(-[0-9A-Za-z.-]+)?$`)
+
+// ExistingMirrors finds, for each provider, a directory on this machine that holds its version (any, where that is a constraint) as a filesystem mirror
 // (HOST/NAMESPACE/TYPE/VERSION/OS_ARCH, or the packed form): what EnvPluginDir names, terraform's implied directories, then a bounded search.
 // Providers that are nowhere are not in the answer, which is keyed by source. Nothing is read but names.
 func ExistingMirrors(environ []string, providers []stacks.ProviderRequirement) map[string]string {
@@ -131,9 +135,13 @@ func holds(dir string, p stacks.ProviderRequirement) bool {
 	}
 	name := p.Source[strings.LastIndexByte(p.Source, '/')+1:]
 	base := filepath.Join(escapeGlob(dir), filepath.FromSlash(pattern))
+	version := p.Version
+	if !exactVersion.MatchString(version) {
+		version = "*" // init finds out which of them fits
+	}
 	for _, form := range []string{
-		filepath.Join(base, p.Version, platform(), "terraform-provider-"+name+"_*"),
-		filepath.Join(base, "terraform-provider-"+name+"_"+p.Version+"_"+platform()+".zip"),
+		filepath.Join(base, version, platform(), "terraform-provider-"+name+"_*"),
+		filepath.Join(base, "terraform-provider-"+name+"_"+version+"_"+platform()+".zip"),
 	} {
 		if hits, err := filepath.Glob(form); err == nil && len(hits) > 0 {
 			return true

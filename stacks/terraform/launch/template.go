@@ -35,6 +35,8 @@ type TemplateInput struct {
 	Site      terraform.Site
 	Binary    terraform.Binary
 	Providers []stacks.ProviderRequirement
+	// Install says where the plugins come from, where a spec says so.
+	Install stacks.Installation
 	// Environ is the parent's environment (os.Environ()), for proxies, certificates and home.
 	Environ []string
 }
@@ -51,6 +53,9 @@ func TemplateHash(in TemplateInput) string {
 	fmt.Fprintf(h, "%d %s %s %s\n", templateFormat, in.Binary.Product, in.Binary.Version, platform())
 	for _, p := range external(in.Providers) {
 		fmt.Fprintf(h, "%q %q\n", p.Source, p.Version)
+	}
+	if in.Install != (stacks.Installation{}) {
+		fmt.Fprintf(h, "from %q %q\n", in.Install.CLIConfig, in.Install.Mirror)
 	}
 	return hex.EncodeToString(h.Sum(nil))[:32]
 }
@@ -174,6 +179,10 @@ func fillTemplate(ctx context.Context, in TemplateInput, providers []stacks.Prov
 		return err
 	}
 	mirrors := mirrorsOf(in, providers)
+	own := in.Install.CLIConfig
+	if own != "" {
+		mirrors = nil // it says itself where plugins come from
+	}
 	config := filepath.Join(dir, filepath.FromSlash(terraform.CLIConfigFile))
 	if err := os.WriteFile(config, cliConfig(providers, mirrors), 0o644); err != nil {
 		return err
@@ -185,7 +194,10 @@ func fillTemplate(ctx context.Context, in TemplateInput, providers []stacks.Prov
 	if err := os.WriteFile(versions, requiredProviders(providers), 0o600); err != nil {
 		return err
 	}
-	err := initialise(ctx, in, dir, config)
+	if own == "" {
+		own = config
+	}
+	err := initialise(ctx, in, dir, own)
 	if err != nil && ctx.Err() == nil && len(mirrors) > 0 {
 		// A mirror that was found by its looks may not satisfy this product: ask the provider's own origin too.
 		slog.WarnContext(ctx, "init from local mirrors refused, asking the origin", "error", err)

@@ -1,0 +1,53 @@
+package runner
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/google/uuid"
+
+	"meridian/stacks/terraform"
+	"meridian/stacks/terraform/launch"
+)
+
+// resolve fetches a foreign module in a scratch directory. It needs no store: who ordered it keeps what it answers.
+func resolve(ctx context.Context, site terraform.Site, in io.Reader, log *slog.Logger) (terraform.ResolveAnswer, error) {
+	var a terraform.ResolveAnswer
+	var order terraform.ResolveOrder
+	if err := json.NewDecoder(in).Decode(&order); err != nil {
+		return a, fmt.Errorf("order: %w", err)
+	}
+	binary, err := launch.Find(ctx, site, os.Getenv(terraform.EnvTerraform))
+	if err != nil {
+		return a, err
+	}
+	w := &worker{site: site, log: log}
+	scratch := site.CheckDir("resolve-" + uuid.NewString())
+	working, err := tryLock(scratch + scratchLockEnd)
+	if err != nil || working == nil {
+		return a, cmp.Or(err, errBusy)
+	}
+	defer working.close()
+	defer w.cleanCheck(scratch)
+	if err := mkdir(scratch); err != nil {
+		return a, fmt.Errorf("scratch directory: %w", err)
+	}
+	p, err := launch.Resolve(ctx, launch.ResolveInput{
+		Site: site, Binary: binary, Source: order.Source, Files: order.Files, Dir: order.Dir, Scratch: scratch, Environ: os.Environ(),
+	})
+	if errors.Is(err, context.Canceled) {
+		return a, err
+	}
+	if err != nil {
+		a.Refused = err.Error()
+		return a, nil
+	}
+	a.Package = &p
+	return a, nil
+}
