@@ -86,7 +86,7 @@ func TestEmptyTokenLetsNobodyIn(t *testing.T) {
 
 func TestBodyLimit(t *testing.T) {
 	h := start(t, nil)
-	body := `{"documents":[{"file":"a","text":"` + strings.Repeat("x", 2<<20) + `"}]}`
+	body := `{"documents":[{"file":"a","text":"` + strings.Repeat("x", 8<<20) + `"}]}`
 	resp := h.raw(t, "POST", "/api/v1/submissions", body, nil)
 	if resp.StatusCode != http.StatusRequestEntityTooLarge || resp.Header.Get("Content-Type") != "application/problem+json" {
 		t.Errorf("%d %s", resp.StatusCode, resp.Header)

@@ -73,7 +73,7 @@ func (h *house) fill(word func(string) string) (readBack func(c *catalog.Catalog
 			"run message": {got.Message, word("run message")}, "diagnostic": {got.Diagnostics[0].Detail, word("diagnostic")},
 			"endpoint": {e.Host, word("endpoint")}, "link": {links[0].Message, word("link")}, "secret": {s, secret}, "log": {log.Text, word("log")},
 			"drift of a part": {parts[0].Drift[0].Found, word("drift of a part")}, "accepted drift": {rules[0].Found, word("accepted drift")},
-			"drift": {ended.Drift[0].Found, word("drift")},
+			"drift":  {ended.Drift[0].Found, word("drift")},
 			"module": {p.Dir, word("module")},
 		} {
 			if pair[0] != pair[1] {
