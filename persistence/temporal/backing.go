@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/gocql/gocql"
 	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/temporal"
 )
@@ -171,6 +172,7 @@ func (b *backing) close() {
 
 // prepareAll sets empty places up and refuses those that the server could not use.
 func prepareAll(ctx context.Context, targets []target, log *slog.Logger) error {
+	gocql.Logger = driverLog{log} // a session takes the one that is there when it is made
 	for _, t := range targets {
 		if err := prepare(ctx, t, log); err != nil {
 			return fmt.Errorf("temporal's %s in %s: %w", t.what(), t.where(), err)

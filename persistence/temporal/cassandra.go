@@ -60,7 +60,6 @@ var (
 func openCassandraPart(ctx context.Context, s *Settings, out *slog.Logger) (*cassandraPart, error) {
 	t := targetsOf(s)[0].(*cassandraTarget)
 	p := &cassandraPart{keyspace: t.keyspace, where: t.where(), refresh: &refresher{cluster: t.cluster, keyspace: t.keyspace}}
-	gocql.Logger = driverLog{out}
 	type opened struct {
 		session commongocql.Session
 		err     error
