@@ -1,0 +1,192 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"meridian/orchestrator"
+	"meridian/stacks"
+)
+
+// TestAWSReplica makes a database in two regions of AWS, the second a physical replica of the first: both are planned at once, and the
+// replica is made when its source answers. A row arrives; nothing changes in checks of an untouched stack; no secret is in a state or plan;
+// a destruction leaves only the final snapshot.
+func TestAWSReplica(t *testing.T) {
+	t.Parallel()
+	w := newAWS(t)
+	m := w.m
+	spec := w.spec(w.region("here", frankfurt, "primary")+w.region("there", virginia, "replica"), "{mode: physical}")
+	v := m.done(spec)
+	if len(v.Links) != 1 || v.Links[0].Phase != "verified" || v.Links[0].LagMS <= 0 {
+		t.Errorf("links = %+v, want one that is verified, with a lag", v.Links)
+	}
+	m.query("orders", "here", "create table parcels (id int primary key, town text)")
+	m.query("orders", "here", "insert into parcels values (1, 'Frankfurt')")
+	w.site.eventually("the row arrives", func() error {
+		got, err := m.tryQuery("orders", "there", "select town from parcels where id = 1")
+		if err == nil && got != "Frankfurt" {
+			err = errNotYet
+		}
+		return err
+	})
+	if _, err := m.tryQuery("orders", "there", "insert into parcels values (2, 'Virginia')"); err == nil {
+		t.Error("the replica takes writes")
+	}
+	db, err := m.Database(t.Context(), stacks.DefaultNamespace, "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	incarnation := db.Incarnation
+	for location, region := range map[string]string{frankfurt: "here", virginia: "there"} {
+		is := w.instances(location)
+		if len(is) != 1 || *is[0].DBInstanceIdentifier != "default-orders-"+incarnation+"-"+region || !*is[0].StorageEncrypted {
+			t.Errorf("instances in %s: %+v", location, is)
+		}
+	}
+	if source := w.instances(virginia)[0].ReadReplicaSourceDBInstanceIdentifier; source == nil || !strings.Contains(*source, "default-orders-"+incarnation+"-here") {
+		t.Errorf("the replica's source is %v", source)
+	}
+
+	if again := m.done(spec); again.HasChanges {
+		t.Errorf("the same spec again has changes: %+v", again.Changes)
+	}
+	for i := range 10 {
+		res, err := m.Submit(t.Context(), orchestrator.SubmitRequest{Documents: []orchestrator.Document{{File: "spec.yaml", Text: spec}}, Check: true, Actor: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if check := w.site.wantDone(m, res.Runs[0].ID); check.HasChanges {
+			t.Fatalf("check %d of an untouched stack finds %+v", i+1, check.Changes)
+		}
+	}
+	w.noSecret(incarnation)
+
+	m.destroy("orders")
+	for _, location := range []string{frankfurt, virginia} {
+		if is := w.instances(location); len(is) > 0 {
+			t.Errorf("instances left in %s: %+v", location, is)
+		}
+		groups, err := w.rds(location).DescribeDBParameterGroups(t.Context(), &rds.DescribeDBParameterGroupsInput{})
+		if err != nil || len(groups.DBParameterGroups) > 0 {
+			t.Errorf("parameter groups left in %s: %+v, %v", location, groups, err)
+		}
+	}
+	last, err := w.rds(frankfurt).DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{})
+	if err != nil || len(last.DBSnapshots) != 1 || *last.DBSnapshots[0].DBSnapshotIdentifier != "default-orders-"+incarnation+"-here-final" {
+		t.Errorf("snapshots = %+v, %v, want the final one", last, err)
+	}
+}
+
+// noSecret looks for each password in each state, and in every file of the site but the servers' own and the keyring's.
+func (w *awsWorld) noSecret(incarnation string) {
+	t, ctx := w.site.t, context.Background()
+	t.Helper()
+	var secrets []secret
+	for _, name := range []string{"region/here/admin", "user/orders_app"} {
+		value, err := w.m.catalog.Secret(ctx, incarnation, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, secret{name: name, text: value})
+	}
+	hay := newHaystack(secrets...)
+	for _, region := range []string{"here", "there"} {
+		state, err := w.m.journal.LatestState(ctx, stacks.StackID{Namespace: "default", Name: "orders", Incarnation: incarnation, Region: region})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(state.Payload), "default-orders-"+incarnation+"-"+region) {
+			t.Errorf("the state of %s knows no instance", region)
+		}
+		if found := hay.find(state.Payload); len(found) > 0 {
+			t.Errorf("the state of %s tells %v", region, found)
+		}
+	}
+	files := 0
+	err := filepath.WalkDir(w.site.data, func(path string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() && (d.Name() == "rds" || d.Name() == "templates") {
+			return filepath.SkipDir
+		}
+		if err != nil || !d.Type().IsRegular() {
+			return nil
+		}
+		if text, err := os.ReadFile(path); err == nil {
+			files++
+			if found := hay.find(text); len(found) > 0 {
+				t.Errorf("%s tells %v", path, found)
+			}
+		}
+		return nil
+	})
+	if err != nil || files < 3 {
+		t.Errorf("%d files were looked at: %v", files, err)
+	}
+}
+
+// TestAWSKilledInTheMiddle kills terraform and its provider while AWS makes the database: the next plan takes over what was made. There
+// is one instance, the same, and nobody was asked.
+func TestAWSKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	w := newAWS(t)
+	m := w.m
+	run := m.submit(w.spec(w.region("here", frankfurt, "primary"), "{}"))
+	var made string
+	w.site.eventually("AWS makes the instance", func() error {
+		is := w.instances(frankfurt)
+		if len(is) != 1 {
+			return fmt.Errorf("%d instances", len(is))
+		}
+		made = *is[0].DbiResourceId
+		return nil
+	})
+	killed := 0
+	for _, pid := range w.site.processes() {
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && strings.HasPrefix(filepath.Base(exe), "terraform") {
+			if kill(pid) == nil {
+				killed++
+			}
+		}
+	}
+	if killed == 0 {
+		t.Fatal("no terraform was found to kill")
+	}
+	v := w.site.wantDone(m, run.ID)
+	if is := w.instances(frankfurt); len(is) != 1 || *is[0].DbiResourceId != made {
+		t.Errorf("instances = %+v, want the one with ID %s", is, made)
+	}
+	if got := m.query("orders", "here", "select 1"); got != "1" {
+		t.Errorf("select 1 says %s", got)
+	}
+	if again := m.done(w.spec(w.region("here", frankfurt, "primary"), "{}")); again.HasChanges {
+		t.Errorf("after the recovery there are changes: %+v", again.Changes)
+	}
+	t.Logf("killed %d processes; the run's log:\n%s", killed, m.runLog(v.ID))
+}
+
+// rds is a client of RDS in a region.
+func (w *awsWorld) rds(location string) *rds.Client {
+	w.site.t.Helper()
+	cfg, err := config.LoadDefaultConfig(context.Background(), append(w.SDK(), config.WithRegion(location))...)
+	if err != nil {
+		w.site.t.Fatal(err)
+	}
+	return rds.NewFromConfig(cfg)
+}
+
+// instances lists what AWS has in a region.
+func (w *awsWorld) instances(location string) []rdstypes.DBInstance {
+	w.site.t.Helper()
+	out, err := w.rds(location).DescribeDBInstances(context.Background(), &rds.DescribeDBInstancesInput{})
+	if err != nil {
+		w.site.t.Fatal(err)
+	}
+	return out.DBInstances
+}
