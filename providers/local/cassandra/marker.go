@@ -94,3 +94,25 @@ func MarkedSpec(home string) (Spec, error) {
 	m, err := readMarker(home)
 	return m.Spec, err
 }
+
+// Written returns, of these settings, what a node's cassandra.yaml says now: a value that somebody has changed there, or "" for one that is
+// not there any more.
+func Written(home string, wished map[string]string) (map[string]string, error) {
+	if wished == nil {
+		return nil, nil
+	}
+	text, err := os.ReadFile(filepath.Join(home, confName))
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]string, len(wished))
+	for name := range wished {
+		out[name] = ""
+		for line := range strings.Lines(string(text)) {
+			if value, ok := strings.CutPrefix(line, name+": "); ok {
+				out[name] = strings.TrimRight(value, "\n")
+			}
+		}
+	}
+	return out, nil
+}

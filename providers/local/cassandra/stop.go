@@ -164,3 +164,12 @@ func removeEmpty(home string) error {
 	}
 	return os.Remove(home)
 }
+
+// LeaveAndDestroy takes a node of ours out of its cluster, and destroys it. One that is gone is fine.
+func LeaveAndDestroy(ctx context.Context, home, owner string) error {
+	err := Leave(ctx, home, owner)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return Destroy(ctx, home, owner)
+}

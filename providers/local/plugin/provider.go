@@ -65,5 +65,5 @@ func (localdb) DataSources(context.Context) []func() datasource.DataSource { ret
 
 // Resources lists the resources.
 func (localdb) Resources(context.Context) []func() resource.Resource {
-	return []func() resource.Resource{func() resource.Resource { return postgres{} }, func() resource.Resource { return dir{} }}
+	return []func() resource.Resource{func() resource.Resource { return postgres{} }, func() resource.Resource { return dir{} }, func() resource.Resource { return node{} }}
 }
