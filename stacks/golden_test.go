@@ -61,7 +61,10 @@ func (capabilities) ValidateDatabase(context.Context, stacks.Database) []stacks.
 	return nil
 }
 
-func (capabilities) LinkModes(_, from, to string) []stacks.LinkMode {
+func (capabilities) LinkModes(engine, from, to string) []stacks.LinkMode {
+	if engine == "cassandra" {
+		return []stacks.LinkMode{stacks.LinkDatacenter}
+	}
 	if from == "other" && to == "other" {
 		return []stacks.LinkMode{stacks.LinkLogical, stacks.LinkPhysical}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"meridian/providers"
 	"meridian/providers/aws"
+	"meridian/providers/engines/cassandra"
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
 	"meridian/providers/local/server"
@@ -28,5 +29,8 @@ func newRegistry(data, installation string, plugins []terraform.Plugin) (*provid
 	places := local.New(local.Config{
 		PluginSource: p.Source, PluginVersion: p.Version, Root: root, Installation: installation, Directories: directories,
 	})
-	return providers.NewRegistry([]providers.Provider{places, aws.New(aws.Config{Installation: installation}), module.New()}, []providers.Engine{postgres.New(postgres.WithPgDump(server.PgDump))}), nil
+	return providers.NewRegistry(
+		[]providers.Provider{places, aws.New(aws.Config{Installation: installation}), module.New()},
+		[]providers.Engine{cassandra.Engine{}, postgres.New(postgres.WithPgDump(server.PgDump))},
+	), nil
 }

@@ -30,6 +30,7 @@ import (
 	"meridian/persistence/store"
 	"meridian/persistence/temporal"
 	"meridian/providers"
+	cassandraengine "meridian/providers/engines/cassandra"
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
 	pgserver "meridian/providers/local/server"
@@ -210,7 +211,7 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	if s.more != nil {
 		all = append(all, s.more(m, installation)...)
 	}
-	m.registry = providers.NewRegistry(all, []providers.Engine{postgres.New(postgres.WithPgDump(pgserver.PgDump))})
+	m.registry = providers.NewRegistry(all, []providers.Engine{cassandraengine.Engine{}, postgres.New(postgres.WithPgDump(pgserver.PgDump))})
 	m.temporal, err = temporal.Start(ctx, temporal.Options{Dir: s.data, Logger: quiet})
 	must("temporal")
 	m.sdk, err = m.temporal.Client()
@@ -394,7 +395,7 @@ func (m *meridian) left() (out []error) {
 	}
 	for _, pid := range m.site.processes() {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if text := string(cmdline); strings.Contains(text, "postgres") || strings.Contains(text, "terraform") || strings.Contains(text, "runner") {
+		if text := string(cmdline); strings.Contains(text, "postgres") || strings.Contains(text, "cassandra") || strings.Contains(text, "terraform") || strings.Contains(text, "runner") {
 			out = append(out, fmt.Errorf("process %d: %q", pid, cmdline))
 		}
 	}

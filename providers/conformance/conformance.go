@@ -23,6 +23,8 @@ type Suite struct {
 	Database stacks.Database
 	// Outputs are what the module of a region might have for outputs.
 	Outputs func(p stacks.Placement) map[string]any
+	// Source is the place of the region that the others join, where they join one.
+	Source stacks.Placement
 	// BadParameters maps parameters that the engine has not, or not so, to a value.
 	BadParameters map[string]string
 }
@@ -183,7 +185,7 @@ func (s Suite) input(t *testing.T, i int) providers.ModuleInput {
 	db := s.clone(t)
 	in := providers.ModuleInput{
 		Stack:    stacks.StackID{Namespace: db.Metadata.Namespace, Name: db.Metadata.Name, Incarnation: "abcd1234", Region: db.Spec.Regions[i].Name},
-		Database: db, Region: db.Spec.Regions[i],
+		Database: db, Region: db.Spec.Regions[i], Source: s.Source,
 	}
 	if p, err := providers.As[providers.Placer](s.Provider); err == nil {
 		if in.Placement, err = p.Place(t.Context(), providers.PlaceInput{Engine: s.Database.Spec.Engine.Name, Stack: in.Stack}); err != nil {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"meridian/providers"
+	"meridian/providers/local/cassandra"
 	"meridian/providers/local/server"
 	"meridian/stacks"
 )
@@ -32,6 +33,12 @@ func (p *Provider) Inventory(ctx context.Context, places []providers.ModuleInput
 			continue
 		}
 		home := filepath.Join(p.cfg.Root, e.Name())
+		if o, ok, err := p.nodeObject(ctx, home); err != nil {
+			return nil, err
+		} else if ok {
+			out = append(out, o)
+			continue
+		}
 		spec, there, err := markedAt(home)
 		if err != nil {
 			return nil, err
@@ -95,6 +102,9 @@ func (p *Provider) stackOf(owner string) (stacks.StackID, bool) {
 func (p *Provider) RemoveObject(ctx context.Context, o providers.Object, _ []providers.ModuleInput) error {
 	if filepath.Dir(o.ID) != filepath.Clean(p.cfg.Root) {
 		return fmt.Errorf("%s is not below %s: %w", o.ID, p.cfg.Root, providers.ErrForeign)
+	}
+	if o.Type == nodeType {
+		return cassandra.LeaveAndDestroy(ctx, o.ID, p.owner(o.Stack))
 	}
 	return server.Destroy(ctx, o.ID, p.owner(o.Stack))
 }

@@ -17,6 +17,8 @@ func (p *Provider) Locate(ctx context.Context, in providers.LocateInput) (provid
 	switch in.Type {
 	case resourceType:
 		return p.locateServer(ctx, in)
+	case nodeType:
+		return p.locateNode(ctx, in)
 	case directoryType:
 		return p.locateDirectory(in)
 	}

@@ -31,21 +31,18 @@ var defaults = map[string]string{
 	"wal_retrieve_retry_interval":     "1s", // a link that stumbled goes on after a second, not five
 }
 
-// SecretNames names the administrator's password.
-func (*Provider) SecretNames(in providers.ModuleInput) []string {
+// secretNames names the administrator's password.
+func (postgres) secretNames(in providers.ModuleInput) []string {
 	return []string{adminSecret(in.Region.Name)}
 }
 
 func adminSecret(region string) string { return "region/" + region + "/admin" }
 
-// ModuleCall makes a region of the module local-postgres.
-func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
+// moduleCall makes a region of the module local-postgres.
+func (p postgres) moduleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
 	home := in.Placement.Values[valueDataDir]
 	if home == "" || in.Placement.Address == "" || in.Placement.Port == 0 {
 		return stacks.ModuleCall{}, fmt.Errorf("region %s has no place: %w", in.Region.Name, providers.ErrPermanent)
-	}
-	if in.Database.Spec.Engine.Name != EnginePostgres {
-		return stacks.ModuleCall{}, fmt.Errorf("region %s: provider local runs only %s, not %q: %w", in.Region.Name, EnginePostgres, in.Database.Spec.Engine.Name, providers.ErrPermanent)
 	}
 	call := stacks.ModuleCall{
 		Module: module,
@@ -113,8 +110,8 @@ func settings(parameters map[string]string) map[string]any {
 	return out
 }
 
-// Endpoint reads where the region answers from the module's outputs.
-func (*Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
+// endpoint reads where the region answers from the module's outputs.
+func (postgres) endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
 	host, ok1 := in.Outputs["host"].(string)
 	user, ok2 := in.Outputs["admin_user"].(string)
 	port, ok3 := wholeNumber(in.Outputs["port"])

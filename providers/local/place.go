@@ -18,8 +18,6 @@ import (
 const (
 	valueDataDir = "data_dir"
 
-	// firstPort is PostgreSQL's own; another is taken only where a server on all addresses holds it.
-	firstPort = 5432
 	// portTries and addressTries bound the search: a machine that has none of these free has no place.
 	portTries, addressTries = 64, 8
 )
@@ -41,29 +39,44 @@ func ServersRoot(dataDir string) (string, error) {
 // Place gives a region a loopback address, a port and a directory. They follow from the installation and the stack, so that two
 // Meridians on one machine do not want the same; what is taken, or answers, is passed over.
 func (p *Provider) Place(ctx context.Context, in providers.PlaceInput) (stacks.Placement, error) {
+	e, err := p.engine(in.Engine)
+	if err != nil {
+		return stacks.Placement{}, err
+	}
+	ports := e.ports()
 	taken := map[string]bool{}
 	for _, hostPort := range in.Taken {
 		if host, _, err := net.SplitHostPort(hostPort); err == nil {
 			taken[host] = true // a region is a host of its own
 		}
 	}
-	for port := firstPort; port < firstPort+portTries; port++ {
+	for shift := range portTries { // the engine's own ports; others are taken only where something on all addresses holds them
 		for try := range addressTries {
-			address := p.address(in.Stack, port, try)
+			address := p.address(in.Stack, ports[0]+shift, try)
 			if taken[address] {
 				continue
 			}
-			busy, err := machine.Occupied(ctx, address, port)
+			busy, err := occupied(ctx, address, ports, shift)
 			if err != nil {
 				return stacks.Placement{}, err
 			}
 			if !busy {
-				return stacks.Placement{Address: address, Port: port, Values: map[string]string{valueDataDir: p.home(in.Stack)}}, nil
+				return stacks.Placement{Address: address, Port: ports[0] + shift, Values: map[string]string{valueDataDir: p.home(in.Stack)}}, nil
 			}
 		}
 	}
 	return stacks.Placement{}, fmt.Errorf("no free loopback address with a port from %d to %d: stop the server that listens on all addresses: %w",
-		firstPort, firstPort+portTries-1, providers.ErrPermanent)
+		ports[0], ports[0]+portTries-1, providers.ErrPermanent)
+}
+
+// occupied reports whether one of an engine's ports, all shifted by as much, is held at an address.
+func occupied(ctx context.Context, address string, ports []int, shift int) (bool, error) {
+	for _, port := range ports {
+		if busy, err := machine.Occupied(ctx, address, port+shift); busy || err != nil {
+			return busy, err
+		}
+	}
+	return false, nil
 }
 
 // address derives 127.X.Y.Z, never in 127.0, where people's own servers are.

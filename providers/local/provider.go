@@ -1,4 +1,4 @@
-// Package local is the provider whose places are loopback addresses of this machine: real PostgreSQL servers, provisioned by our own
+// Package local is the provider whose places are loopback addresses of this machine: real PostgreSQL servers and Cassandra nodes, provisioned by our own
 // Terraform plugin.
 //
 // It must never start, stop or change a server: terraform does, through the plugin. It only says what a region is made of, and looks. The
@@ -16,9 +16,6 @@ import (
 
 // Name is the provider's word in the spec.
 const Name = "local"
-
-// EnginePostgres is the only engine of this provider.
-const EnginePostgres = "postgres"
 
 // EnvDirectories is the number of directories beside each server, for tests that kill things in the middle of stacks of many resources.
 const EnvDirectories = "MERIDIAN_LOCALDB_DIRECTORIES"
@@ -52,6 +49,7 @@ var (
 	_ providers.ControlPlane   = (*Provider)(nil)
 	_ providers.LaunchMemory   = (*Provider)(nil)
 	_ providers.Locator        = (*Provider)(nil)
+	_ providers.Rebuilder      = (*Provider)(nil)
 )
 
 // New returns the provider.
@@ -65,11 +63,8 @@ func New(cfg Config) *Provider {
 // Name is "local".
 func (*Provider) Name() string { return Name }
 
-// EngineVersions lists the exact versions that are installed here, newest first.
-func (p *Provider) EngineVersions(ctx context.Context, engine string) ([]string, error) {
-	if engine != EnginePostgres {
-		return nil, fmt.Errorf("engine %q: provider local runs only %s: %w", engine, EnginePostgres, providers.ErrPermanent)
-	}
+// versions lists the exact versions of PostgreSQL that are installed here, newest first.
+func (p postgres) versions(ctx context.Context) ([]string, error) {
 	found, err := p.cfg.Find(ctx)
 	if err != nil {
 		return nil, err
@@ -84,8 +79,8 @@ func (p *Provider) EngineVersions(ctx context.Context, engine string) ([]string,
 // LaunchMemory is what terraform (70 MiB) and our plugin (25 MiB) were seen to use, and some room.
 func (p *Provider) LaunchMemory() int { return 128 }
 
-// ControlPlane says what the process table and the server's own files say. It asks no query.
-func (p *Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {
+// controlPlane says what the process table and the server's own files say. It asks no query.
+func (p postgres) controlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {
 	home := in.Placement.Values[valueDataDir]
 	sight, err := server.Look(ctx, home, p.ownerOf(in))
 	if err != nil {

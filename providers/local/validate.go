@@ -25,9 +25,16 @@ func (p *Provider) ValidateRegion(ctx context.Context, db stacks.Database, regio
 		ds = append(ds, refuse("location.unknown", regionField(db, region.Name)+".location", "leave it out",
 			fmt.Sprintf("provider local has no location %q", region.Location)))
 	}
-	if db.Spec.Engine.Name != EnginePostgres {
-		return append(ds, refuse("engine.unsupported", "spec.engine.name", "use "+EnginePostgres, fmt.Sprintf("provider local does not run engine %q", db.Spec.Engine.Name)))
+	e, err := p.engine(db.Spec.Engine.Name)
+	if err != nil {
+		return append(ds, refuse("engine.unsupported", "spec.engine.name", "use "+strings.Join(p.engineNames(), " or "), fmt.Sprintf("provider local does not run engine %q", db.Spec.Engine.Name)))
 	}
+	return append(ds, e.validate(ctx, db, region)...)
+}
+
+// validate checks that PostgreSQL is here, and the parameters.
+func (p postgres) validate(ctx context.Context, db stacks.Database, region stacks.Region) []stacks.Diagnostic {
+	var ds []stacks.Diagnostic
 	found, err := p.cfg.Find(ctx)
 	if err != nil || len(found) == 0 {
 		return append(ds, refuse("provider.unready", regionField(db, region.Name)+".provider",

@@ -79,6 +79,21 @@ var Managed = []string{
 	"start_native_transport", "storage_port", "ssl_storage_port",
 }
 
+// Tunable lists what of cassandra.yaml a spec may set. Each is read at the node's start: a change restarts it.
+var Tunable = []string{
+	"batch_size_fail_threshold", "batch_size_warn_threshold", "cas_contention_timeout", "column_index_size", "commitlog_segment_size", "commitlog_sync_period",
+	"compaction_throughput", "concurrent_compactors", "concurrent_counter_writes", "concurrent_reads", "concurrent_writes", "counter_write_request_timeout",
+	"file_cache_size", "hinted_handoff_enabled", "hinted_handoff_throttle", "key_cache_size", "materialized_views_enabled", "max_hint_window", "memtable_heap_space",
+	"memtable_offheap_space", "native_transport_idle_timeout", "native_transport_max_concurrent_connections", "permissions_validity", "range_request_timeout",
+	"read_request_timeout", "request_timeout", "roles_validity", "row_cache_size", "stream_throughput_outbound", "tombstone_failure_threshold",
+	"tombstone_warn_threshold", "trickle_fsync", "truncate_request_timeout", "write_request_timeout",
+}
+
+var settingValue = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./-]*$`)
+
+// ValidValue reports whether a value is one word, which YAML cannot take for anything else.
+func ValidValue(value string) bool { return settingValue.MatchString(value) }
+
 var (
 	plainName   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 	settingName = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)

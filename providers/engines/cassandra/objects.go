@@ -1,0 +1,150 @@
+package cassandra
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"meridian/providers"
+	"meridian/stacks"
+)
+
+// EnsureObjects makes keyspaces, roles and grants. A keyspace that is missing is made in this region's data centre; links have it span others.
+func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers.Objects) (providers.ObjectsReport, error) {
+	var report providers.ObjectsReport
+	s, err := open(ctx, t)
+	if err != nil {
+		return report, err
+	}
+	defer s.Close()
+	home, err := s.local(ctx)
+	if err != nil {
+		return report, err
+	}
+	if err := s.ensureOwn(ctx, home); err != nil {
+		return report, err
+	}
+	if err := s.fence(ctx, t.Region, o.RunNumber); err != nil {
+		return report, err
+	}
+	all, err := s.keyspaces(ctx, home)
+	if err != nil {
+		return report, err
+	}
+	roles, err := s.roles(ctx)
+	if err != nil {
+		return report, err
+	}
+	for _, u := range o.Users {
+		if u.Drop {
+			continue
+		}
+		switch {
+		case !slices.Contains(roles, u.Name):
+			report.Changed = append(report.Changed, "created user "+u.Name)
+			err = s.exec(ctx, "CREATE ROLE IF NOT EXISTS "+ident(u.Name)+" WITH LOGIN = true AND PASSWORD = "+text(o.Passwords[u.Name]))
+		case !knows(ctx, t, u.Name, o.Passwords[u.Name]):
+			report.Changed = append(report.Changed, "set the password of user "+u.Name)
+			err = s.exec(ctx, "ALTER ROLE "+ident(u.Name)+" WITH LOGIN = true AND PASSWORD = "+text(o.Passwords[u.Name]))
+		}
+		if err != nil {
+			return report, fmt.Errorf("user %s: %w", u.Name, err)
+		}
+	}
+	wanted := map[string]bool{own: true}
+	for _, d := range o.Databases {
+		wanted[d.Name] = true
+		_, there := all[d.Name]
+		if d.Drop {
+			if there {
+				if err := s.exec(ctx, "DROP KEYSPACE IF EXISTS "+ident(d.Name)); err != nil {
+					return report, fmt.Errorf("drop keyspace %s: %w", d.Name, err)
+				}
+				report.Changed = append(report.Changed, "dropped database "+d.Name)
+			}
+			continue
+		}
+		if !there {
+			if err := s.exec(ctx, "CREATE KEYSPACE IF NOT EXISTS "+ident(d.Name)+" WITH replication = "+strategy(map[string]int{home: replicas})); err != nil {
+				return report, fmt.Errorf("keyspace %s: %w", d.Name, err)
+			}
+			report.Changed = append(report.Changed, "created database "+d.Name)
+		}
+		for _, u := range o.Users {
+			if u.Drop {
+				continue
+			}
+			rights := []string{"SELECT", "MODIFY"}
+			if u.Name == d.Owner {
+				rights = []string{"ALL PERMISSIONS"}
+			}
+			for _, right := range rights {
+				if err := s.exec(ctx, "GRANT "+right+" ON KEYSPACE "+ident(d.Name)+" TO "+ident(u.Name)); err != nil {
+					return report, fmt.Errorf("rights of %s on %s: %w", u.Name, d.Name, err)
+				}
+			}
+		}
+	}
+	for name := range all {
+		if !wanted[name] && !strings.HasPrefix(name, "system") {
+			report.Unmanaged = append(report.Unmanaged, "database "+name)
+		}
+	}
+	for _, role := range roles {
+		i := slices.IndexFunc(o.Users, func(u stacks.User) bool { return u.Name == role })
+		switch {
+		case i >= 0 && o.Users[i].Drop:
+			if err := s.exec(ctx, "DROP ROLE IF EXISTS "+ident(role)); err != nil {
+				return report, fmt.Errorf("drop user %s: %w", role, err)
+			}
+			report.Changed = append(report.Changed, "dropped user "+role)
+		case i < 0 && role != t.Endpoint.User && role != "cassandra":
+			report.Unmanaged = append(report.Unmanaged, "user "+role)
+		}
+	}
+	slices.Sort(report.Unmanaged)
+	return report, nil
+}
+
+// roles lists the roles of the cluster.
+func (s *session) roles(ctx context.Context) ([]string, error) {
+	iter := s.Query("SELECT role FROM system_auth.roles").WithContext(ctx).Iter()
+	var out []string
+	var role string
+	for iter.Scan(&role) {
+		out = append(out, role)
+	}
+	if err := iter.Close(); err != nil {
+		return nil, fmt.Errorf("users of region %s: %w", s.region, err)
+	}
+	return out, nil
+}
+
+// knows reports whether a user can log in with its password. Only a refusal says no.
+func knows(ctx context.Context, t providers.Target, user, password string) bool {
+	s, err := openAs(ctx, t, user, password)
+	if err == nil {
+		s.Close()
+	}
+	return !refused(err)
+}
+
+// fence writes the run's number for a region; a smaller one than is there is refused.
+func (s *session) fence(ctx context.Context, region string, run int64) error {
+	var have int64
+	applied, err := s.Query("INSERT INTO "+own+".fence (region, run) VALUES (?, ?) IF NOT EXISTS", region, run).WithContext(ctx).ScanCAS(nil, &have)
+	if err == nil && !applied {
+		if have > run {
+			return fmt.Errorf("run %d, but run %d: %w", run, have, providers.ErrSuperseded)
+		}
+		applied, err = s.Query("UPDATE "+own+".fence SET run = ? WHERE region = ? IF run <= ?", run, region, run).WithContext(ctx).ScanCAS(&have)
+	}
+	if err != nil {
+		return fmt.Errorf("fence of %s: %w", region, err)
+	}
+	if !applied {
+		return fmt.Errorf("run %d, but run %d: %w", run, have, providers.ErrSuperseded)
+	}
+	return nil
+}
