@@ -49,6 +49,7 @@ func (m *meridian) cql(region string) *gocql.Session {
 	c.Port, c.Keyspace, c.ProtoVersion, c.DisableInitialHostLookup, c.Consistency = port, keyspace, 4, true, gocql.LocalQuorum
 	c.Timeout, c.ConnectTimeout = 20*time.Second, 10*time.Second
 	c.Authenticator = gocql.PasswordAuthenticator{Username: user, Password: password}
+	c.HostFilter = gocql.WhiteListHostFilter(host) // the other regions are none of this session's
 	s, err := c.CreateSession()
 	if err != nil {
 		m.site.t.Fatalf("log in to %s: %v", region, err)

@@ -12,7 +12,8 @@ import (
 // errJoining says that the cluster does not count the new data centre among its own yet.
 var errJoining = errors.New("the other region does not see its node yet")
 
-// JoinRegion has the keyspaces of users and rights span the new data centre, and fills them: before, nobody can log in there.
+// JoinRegion has the keyspaces of users and rights, and our own, span the new data centre, and fills them: before, nobody can log in there.
+// The link does the others, which may take longer.
 func (Engine) JoinRegion(ctx context.Context, in providers.JoinInput) error {
 	s, err := open(ctx, in.From)
 	if err != nil {
@@ -31,7 +32,7 @@ func (Engine) JoinRegion(ctx context.Context, in providers.JoinInput) error {
 	if err != nil {
 		return err
 	}
-	return s.span(ctx, all, shared, from, to, in.Rebuild)
+	return s.span(ctx, all, []string{"system_auth", own}, from, to, in.Rebuild)
 }
 
 // datacenterOf is what the cluster calls the data centre of a region that cannot be logged in to.

@@ -7,12 +7,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gocql/gocql"
 )
 
 // own is the keyspace in which Meridian keeps what it must know of the cluster.
 const own = "meridian"
 
-// shared are the keyspaces that each data centre must have, or nobody can log in to it: Cassandra's own, and ours.
+// shared are the keyspaces that each data centre must have, whatever the spec says: Cassandra's own, and ours.
 var shared = []string{"system_auth", "system_distributed", "system_traces", own}
 
 // replicas is how many copies of each row a data centre holds.
@@ -78,6 +80,25 @@ func (s *session) ensureOwn(ctx context.Context, home string) error {
 	} {
 		if err := s.exec(ctx, cql); err != nil {
 			return fmt.Errorf("keyspace %s: %w", own, err)
+		}
+	}
+	return nil
+}
+
+// place has the shared keyspaces know data centres. A new cluster's do not: a node that joined would take part of the users with it, where
+// nobody could log in any more.
+func (s *session) place(ctx context.Context, home string) error {
+	for _, name := range shared {
+		var replication map[string]string
+		err := s.Query("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?", name).WithContext(ctx).Consistency(gocql.One).Scan(&replication)
+		if err != nil {
+			return fmt.Errorf("keyspace %s: %w", name, err)
+		}
+		if strings.HasSuffix(replication["class"], "NetworkTopologyStrategy") {
+			continue
+		}
+		if err := s.alter(ctx, name, map[string]int{home: replicas}); err != nil {
+			return err
 		}
 	}
 	return nil

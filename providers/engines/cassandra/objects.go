@@ -10,7 +10,8 @@ import (
 	"meridian/stacks"
 )
 
-// EnsureObjects makes keyspaces, roles and grants. A keyspace that is missing is made in this region's data centre; links have it span others.
+// EnsureObjects makes keyspaces, roles and grants. A keyspace that is missing is made in all data centres that have
+// joined; links have older ones span those that join.
 func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers.Objects) (providers.ObjectsReport, error) {
 	var report providers.ObjectsReport
 	s, err := open(ctx, t)
@@ -23,6 +24,9 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 		return report, err
 	}
 	if err := s.ensureOwn(ctx, home); err != nil {
+		return report, err
+	}
+	if err := s.place(ctx, home); err != nil {
 		return report, err
 	}
 	if err := s.fence(ctx, t.Region, o.RunNumber); err != nil {
@@ -52,6 +56,11 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 			return report, fmt.Errorf("user %s: %w", u.Name, err)
 		}
 	}
+	// A new keyspace spans what ours spans: while it is empty, no data centre has to be filled.
+	wide := map[string]int{home: replicas}
+	if dcs := all[own]; len(dcs) > 0 {
+		wide = dcs
+	}
 	wanted := map[string]bool{own: true}
 	for _, d := range o.Databases {
 		wanted[d.Name] = true
@@ -66,7 +75,7 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 			continue
 		}
 		if !there {
-			if err := s.exec(ctx, "CREATE KEYSPACE IF NOT EXISTS "+ident(d.Name)+" WITH replication = "+strategy(map[string]int{home: replicas})); err != nil {
+			if err := s.exec(ctx, "CREATE KEYSPACE IF NOT EXISTS "+ident(d.Name)+" WITH replication = "+strategy(wide)); err != nil {
 				return report, fmt.Errorf("keyspace %s: %w", d.Name, err)
 			}
 			report.Changed = append(report.Changed, "created database "+d.Name)

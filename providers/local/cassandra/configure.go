@@ -104,7 +104,7 @@ func (s Spec) configure(a machine.Account) (changed bool, err error) {
 		}
 	}
 	for name, text := range map[string]string{
-		confName: s.yaml(), "conf/logback.xml": s.logback(), "conf/cassandra-rackdc.properties": written + "dc=" + s.Datacenter + "\nrack=" + s.Rack + "\n",
+		confName: s.yaml(), "conf/logback-tools.xml": "<configuration><root level=\"OFF\"/></configuration>\n", "conf/logback.xml": s.logback(), "conf/cassandra-rackdc.properties": written + "dc=" + s.Datacenter + "\nrack=" + s.Rack + "\n",
 	} {
 		path := filepath.Join(s.Home, name)
 		if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, []byte(text)) {

@@ -57,6 +57,7 @@ func (s Spec) nodeArgs(in Installation, jmxPort int) []string {
 		"-Dcassandra.storagedir=" + s.dataDir(), "-Dcassandra.logdir=" + in1("log"), "-Dcassandra.triggers_dir=" + in1("conf/triggers"), "-Dcassandra-foreground=yes",
 		"-Dcassandra.jmx.local.port=" + strconv.Itoa(jmxPort), "-Dcom.sun.management.jmxremote.authenticate=true", "-Dcom.sun.management.jmxremote.password.file=" + in1(jmxFile),
 		"-Dcassandra.ring_delay_ms=1000", "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0", "-Dcassandra.gossip_settle_min_wait_ms=0",
+		"-Dcassandra.reset_bootstrap_progress=false", // what a rebuild, or the join before it, has brought is kept: null would refuse to go on, true begin again
 	}
 	args = append(args, access()...)
 	return append(args, "-cp", in.classPath(), "org.apache.cassandra.service.CassandraDaemon")

@@ -42,7 +42,7 @@ func Nodetool(ctx context.Context, home, owner string, args ...string) (string, 
 		return "", err
 	}
 	java := []string{"-Xmx64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+PerfDisableSharedMem", "-Djava.net.preferIPv4Stack=true",
-		"-Duser.home=" + filepath.Join(home, "tmp"), "-Djava.io.tmpdir=" + filepath.Join(home, "tmp"), "-Dlogback.configurationFile=none", "-Dcassandra.storagedir=" + filepath.Join(home, "tmp")}
+		"-Duser.home=" + filepath.Join(home, "tmp"), "-Djava.io.tmpdir=" + filepath.Join(home, "tmp"), "-Dlogback.configurationFile=" + filepath.Join(home, "conf/logback-tools.xml"), "-Dcassandra.storagedir=" + filepath.Join(home, "tmp")}
 	java = append(java, access()...)
 	java = append(java, "-cp", in.classPath(), "org.apache.cassandra.tools.NodeTool",
 		"-h", "127.0.0.1", "-p", strconv.Itoa(m.JMXPort), "-u", "meridian", "-pwf", filepath.Join(home, jmxFile))
