@@ -87,17 +87,33 @@ func (s *session) ensureOwn(ctx context.Context, home string) error {
 
 // place has the shared keyspaces know data centres. A new cluster's do not: a node that joined would take part of the users with it, where
 // nobody could log in any more.
+// Data centres that have left are taken out: the rights of users are written to a quorum of each that is named.
 func (s *session) place(ctx context.Context, home string) error {
+	live := map[string]bool{home: true}
+	iter := s.Query("SELECT data_center FROM system.peers_v2").WithContext(ctx).Consistency(gocql.One).Iter()
+	var dc string
+	for iter.Scan(&dc) {
+		live[dc] = true
+	}
+	if err := iter.Close(); err != nil {
+		return fmt.Errorf("nodes that region %s sees: %w", s.region, err)
+	}
+	all, err := s.keyspaces(ctx, home)
+	if err != nil {
+		return err
+	}
 	for _, name := range shared {
 		var replication map[string]string
 		err := s.Query("SELECT replication FROM system_schema.keyspaces WHERE keyspace_name = ?", name).WithContext(ctx).Consistency(gocql.One).Scan(&replication)
 		if err != nil {
 			return fmt.Errorf("keyspace %s: %w", name, err)
 		}
-		if strings.HasSuffix(replication["class"], "NetworkTopologyStrategy") {
+		kept := maps.Clone(all[name])
+		maps.DeleteFunc(kept, func(dc string, _ int) bool { return !live[dc] })
+		if strings.HasSuffix(replication["class"], "NetworkTopologyStrategy") && len(kept) == len(all[name]) {
 			continue
 		}
-		if err := s.alter(ctx, name, map[string]int{home: replicas}); err != nil {
+		if err := s.alter(ctx, name, kept); err != nil {
 			return err
 		}
 	}

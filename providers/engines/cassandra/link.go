@@ -177,7 +177,8 @@ func (Engine) RemoveLink(ctx context.Context, in providers.LinkInput) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		dcs := all[name]
-		if _, spans := dcs[to]; !spans || to == from {
+		// Cassandra keeps users and rights in each data centre that has nodes: they go out of it after the node, by the next EnsureObjects.
+		if _, spans := dcs[to]; !spans || to == from || name == "system_auth" {
 			continue
 		}
 		less := maps.Clone(dcs)
