@@ -143,7 +143,7 @@ func TestADatacenterJoinsAndGoes(t *testing.T) {
 
 	must(t, e.RemoveLink(t.Context(), in))
 	must(t, cassandra.LeaveAndDestroy(t.Context(), two.Home, two.Owner))
-	must(t, e.RemoveLink(t.Context(), in)) // once more, with the region gone
+	must(t, e.RemoveLink(t.Context(), in))               // once more, with the region gone
 	_, err = e.EnsureObjects(t.Context(), from, objects) // takes the users out of what is gone
 	must(t, err)
 	admin, err := query(t, from, cassandra.AdminUser, adminPassword)
