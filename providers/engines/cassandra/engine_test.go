@@ -159,7 +159,7 @@ func TestADatacenterJoinsAndGoes(t *testing.T) {
 		replication = nil
 	}
 	must(t, iter.Close())
-	must(t, app.Query("SELECT count(*) FROM orders.lines").Scan(&count))
+	must(t, admin.Query("SELECT count(*) FROM orders.lines").Scan(&count))
 	if count != rows {
 		t.Errorf("%d of %d rows are left", count, rows)
 	}
