@@ -9,7 +9,7 @@ VERSION  := $(shell git describe --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS  := -s -w -X main.buildVersion=$(VERSION)
 GOTOOL   := $(GO) tool -modfile=.ci/tools.mod
 # Tests of different packages start servers of their own; two at a time is what two cores carry.
-TESTFLAGS ?= -timeout 20m
+TESTFLAGS ?= -timeout 45m
 # Few packages link the Temporal server; everything else is quick to build.
 PKGS     ?= ./...
 

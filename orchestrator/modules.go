@@ -94,7 +94,7 @@ func (r *resolution) one(ctx context.Context, s *submission, source stacks.Modul
 				Next: "submit the spec with meridian from where its module lies, or name a registry or git"}, nil
 		}
 		if order.Files, err = stacks.UnpackFiles(packed); err != nil {
-			return p, "", &stacks.Diagnostic{Rule: "module.local", Summary: "the module " + source.Source + " cannot be taken: " + err.Error()}, nil
+			return p, "", &stacks.Diagnostic{Rule: "module.local", Summary: "the module " + source.Source + " cannot be taken: " + err.Error()}, nil //nolint:nilerr // it is told as a diagnostic
 		}
 		order.Dir = dir
 	}

@@ -162,7 +162,7 @@ func modeWords(modes []LinkMode) []string {
 // linkModes refuses a mode that the engine and the providers at both ends of a link do not have.
 func (c *checker) linkModes(caps Capabilities) {
 	spec := c.db.Spec
-	for i, l := range defaultReplication(c.db).Links {
+	for _, l := range defaultReplication(c.db).Links {
 		from, ok1 := c.db.Region(l.From)
 		to, ok2 := c.db.Region(l.To)
 		if l.Drop || !ok1 || !ok2 || !slices.Contains(LinkModes, l.Mode) {
@@ -170,7 +170,7 @@ func (c *checker) linkModes(caps Capabilities) {
 		}
 		path := "spec.replication.mode"
 		if len(spec.Replication.Links) > 0 {
-			i = slices.IndexFunc(spec.Replication.Links, func(o Link) bool { return o.To == l.To && cmp.Or(o.From, c.db.Primary()) == l.From })
+			i := slices.IndexFunc(spec.Replication.Links, func(o Link) bool { return o.To == l.To && cmp.Or(o.From, c.db.Primary()) == l.From })
 			path = fmt.Sprintf("spec.replication.links[%d].mode", i)
 		}
 		modes := caps.LinkModes(spec.Engine.Name, from.Provider, to.Provider)

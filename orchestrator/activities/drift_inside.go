@@ -64,12 +64,12 @@ func (a *Activities) inspect(ctx context.Context, j driftJob, region string, t p
 		return nil, err
 	}
 	if prober, err := providers.As[providers.Prober](engine); err == nil {
-		err := prober.Probe(ctx, t)
+		said := prober.Probe(ctx, t)
 		switch {
-		case errors.Is(err, providers.ErrDenied):
+		case errors.Is(said, providers.ErrDenied):
 			return []stacks.DriftItem{{Kind: stacks.DriftLogin, Subject: "admin " + t.Endpoint.User, Sensitive: true, Message: "the administrator is not let in: its password, or its right to log in, is another"}}, nil
-		case err != nil:
-			return []stacks.DriftItem{{Kind: stacks.DriftUnreachable, Subject: "endpoint", Message: err.Error()}}, nil
+		case said != nil:
+			return []stacks.DriftItem{{Kind: stacks.DriftUnreachable, Subject: "endpoint", Message: said.Error()}}, nil //nolint:nilerr // that it does not answer is what was looked for
 		}
 	}
 	inspector, err := providers.As[providers.Inspector](engine)

@@ -90,8 +90,8 @@ func (a *Activities) objects(ctx context.Context, run catalog.Run, spec stacks.D
 
 // sweep removes, where a run puts drift back, what links that are no more still hold back at a region.
 func (a *Activities) sweep(ctx context.Context, w work, engine providers.Engine, target providers.Target) error {
-	sweeper, err := providers.As[providers.Sweeper](engine)
-	if w.run.Remedy == "" || target.Follows || err != nil {
+	sweeper, ok := engine.(providers.Sweeper)
+	if w.run.Remedy == "" || target.Follows || !ok {
 		return nil
 	}
 	links, err := a.linksFrom(ctx, w.run.Incarnation, w.spec, w.region.Name)

@@ -16,7 +16,7 @@ import (
 
 // foreign reads the module of a region whose provider has foreign ones, as it was resolved for the revision.
 func (a *Activities) foreign(ctx context.Context, w work, in *providers.ModuleInput) error {
-	if _, err := providers.As[providers.ModuleSourcer](w.provider); err != nil {
+	if _, ok := w.provider.(providers.ModuleSourcer); !ok {
 		return nil
 	}
 	ref, err := a.Catalog.RegionPackage(ctx, w.run.Incarnation, w.revision, w.region.Name)
@@ -33,10 +33,11 @@ func (a *Activities) foreign(ctx context.Context, w work, in *providers.ModuleIn
 
 // values reads what the region takes from other databases.
 func (a *Activities) values(ctx context.Context, w work, in *providers.ModuleInput) error {
-	refs, err := providers.As[providers.InputRefs](w.provider)
-	if err != nil {
+	refs, ok := w.provider.(providers.InputRefs)
+	if !ok {
 		return nil
 	}
+	var err error
 	in.Values, err = ReadOutputs(ctx, a.Catalog, a.Journal, refs.InputRefs(*in))
 	return err
 }
@@ -89,8 +90,8 @@ func names(m map[string]any) []string {
 
 // takeSecrets stores the secrets that a region's module made itself.
 func (a *Activities) takeSecrets(ctx context.Context, w work, in providers.ModuleInput, state []byte) error {
-	maker, err := providers.As[providers.SecretOutputs](w.provider)
-	if err != nil {
+	maker, ok := w.provider.(providers.SecretOutputs)
+	if !ok {
 		return nil
 	}
 	for secret, path := range maker.SecretOutputs(in) {
@@ -119,8 +120,8 @@ func (a *Activities) takeSecrets(ctx context.Context, w work, in providers.Modul
 // gate takes one look at a region's own gate, where it has one.
 func (a *Activities) gate(ctx context.Context, w work, in providers.ModuleInput) (providers.ReadyStatus, error) {
 	ready := providers.ReadyStatus{State: providers.StateReady}
-	own, err := providers.As[providers.Gate](w.provider)
-	if err != nil {
+	own, ok := w.provider.(providers.Gate)
+	if !ok {
 		return ready, nil
 	}
 	state, err := a.Journal.LatestState(ctx, w.stack)

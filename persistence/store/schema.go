@@ -59,7 +59,7 @@ func LookSchema(ctx context.Context, where string) (Schema, error) {
 	case errors.Is(err, sql.ErrNoRows):
 	case err != nil:
 		out.Foreign = out.Version > 0 // without versions there is no such table
-		return out, nil               //nolint:nilerr // there is no such table, or it is another's
+		return out, nil               // there is no such table, or it is another's
 	default:
 		out.Foreign = out.Version == 0
 	}

@@ -316,11 +316,15 @@ func (s *cassandraSchema) safe(ctx context.Context) error {
 	if plain == nil {
 		return nil
 	}
-	var address net.IP
-	iter := s.admin.Query("SELECT rpc_address FROM system.peers").WithContext(ctx).Iter()
+	var peer, address net.IP
+	iter := s.admin.Query("SELECT peer, rpc_address FROM system.peers").WithContext(ctx).Iter()
 	var peers []string
-	for iter.Scan(&address) {
+	for iter.Scan(&peer, &address) {
+		if address == nil { // one that went before it said where it answers
+			address = peer
+		}
 		peers = append(peers, address.String())
+		address = nil
 	}
 	if err := iter.Close(); err != nil {
 		return explainCassandra(err)

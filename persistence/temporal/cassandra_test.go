@@ -58,9 +58,18 @@ func TestCassandraSchemaNeedsEveryNode(t *testing.T) {
 	}
 	first := cassandratest.Start(t, "dc1", true, nil)
 	second := first.Join("dc2")
+	c, err := openSession(t.Context(), mustConfig(t, &plainCluster{settings: &Cassandra{Hosts: []string{first.Address}}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	eventuallyLong(t, "the first node knows the second", func() bool {
+		var n int
+		return c.Query("SELECT count(*) FROM system.peers WHERE peer = '"+second.Address+"'").Scan(&n) == nil && n == 1
+	})
 	second.Kill()
 	settings := onCassandra(first)
-	_, err := Start(t.Context(), Options{Dir: t.TempDir(), Settings: settings, Logger: logTo(os.Stderr)})
+	_, err = Start(t.Context(), Options{Dir: t.TempDir(), Settings: settings, Logger: logTo(os.Stderr)})
 	if err == nil || !strings.Contains(err.Error(), second.Address+" does not answer") {
 		t.Errorf("with a node down: %v", err)
 	}
@@ -74,11 +83,6 @@ func TestCassandraSchemaNeedsEveryNode(t *testing.T) {
 	if _, err = Start(t.Context(), Options{Dir: t.TempDir(), Settings: settings, Logger: logTo(os.Stderr)}); err == nil {
 		t.Error("with a data centre that is not there it started")
 	}
-	c, err := openSession(t.Context(), mustConfig(t, &plainCluster{settings: &Cassandra{Hosts: []string{first.Address}}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
 	var name string
 	if err := c.Query("SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = 'temporal'").Scan(&name); !errors.Is(err, gocql.ErrNotFound) {
 		t.Errorf("a refused start left the keyspace %q: %v", name, err)

@@ -103,6 +103,9 @@ func explainExternal(e *External, err error) error {
 		return fmt.Errorf("%s refuses us: check the certificate or the API key, and its rights on namespace %s: %w", what, e.Namespace, err)
 	case strings.Contains(text, "certificate"), strings.Contains(text, "tls:"), strings.Contains(text, "handshake"):
 		return fmt.Errorf("%s: TLS does not come about: check tls.ca, tls.cert, tls.key and tls.serverName: %w", what, err)
+	case e.TLS != nil && (strings.Contains(text, "broken pipe") || strings.Contains(text, "connection reset") || strings.Contains(text, "EOF")):
+		// A server that wants another certificate says so after our side of the handshake is over, and may hang up before it is heard.
+		return fmt.Errorf("%s hangs up on us: TLS does not come about, or it wants another certificate: check tls.cert, tls.key and tls.ca: %w", what, err)
 	case e.TLS == nil && strings.Contains(text, "connection closed before server preface"), e.TLS == nil && strings.Contains(text, "EOF"):
 		return fmt.Errorf("%s hangs up on us: does it want TLS? Then say tls: {}: %w", what, err)
 	}

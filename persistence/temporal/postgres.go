@@ -209,7 +209,7 @@ func (p *postgresPart) check(ctx context.Context, db *sql.DB) error {
 	case encoding != "UTF8":
 		return fmt.Errorf("the database has encoding %s: make one with UTF8", encoding)
 	case !create:
-		return fmt.Errorf("this user may not make schema %s: run as an administrator: GRANT CREATE ON DATABASE ... TO ..., or CREATE SCHEMA %s AUTHORIZATION ...", p.schema, p.schema)
+		return fmt.Errorf("this user may not make schema %s: as an administrator run CREATE SCHEMA %s AUTHORIZATION with its name, or GRANT CREATE ON DATABASE to it", p.schema, p.schema)
 	case !extension && !available:
 		return errors.New("the server lacks the extension btree_gin: install PostgreSQL's contrib modules (Debian has them in the server's package)")
 	}

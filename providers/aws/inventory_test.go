@@ -119,9 +119,9 @@ func TestRemoveObject(t *testing.T) {
 			switch {
 			case c.err == nil && err != nil:
 				t.Error(err)
-			case c.err == errAny && (err == nil || !strings.Contains(err.Error(), c.says)):
+			case errors.Is(c.err, errAny) && (err == nil || !strings.Contains(err.Error(), c.says)):
 				t.Errorf("%v", err)
-			case c.err != nil && c.err != errAny && (!errors.Is(err, c.err) || !strings.Contains(err.Error(), c.says)):
+			case c.err != nil && !errors.Is(c.err, errAny) && (!errors.Is(err, c.err) || !strings.Contains(err.Error(), c.says)):
 				t.Errorf("%v", err)
 			}
 			if c.check != nil {

@@ -114,7 +114,7 @@ func run(ctx context.Context, command []string, in providers.EndpointInput) (pro
 	case errors.As(err, &exit) || ctx.Err() != nil:
 		return pending("%s: %v: %s", command[0], cmp.Or(ctx.Err(), err), said.String()), nil
 	}
-	return providers.ReadyStatus{State: providers.StateFailed, Message: brief(fmt.Sprintf("the command of the gate cannot be run: %v", err))}, nil
+	return providers.ReadyStatus{State: providers.StateFailed, Message: brief(fmt.Sprintf("the command of the gate cannot be run: %v", err))}, nil //nolint:nilerr // it is the answer
 }
 
 // brief is the beginning of a text, in one line.

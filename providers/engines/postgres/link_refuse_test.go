@@ -22,7 +22,7 @@ func TestLinkRefuses(t *testing.T) {
 		change       func(*world)
 		want, nowant string
 	}{
-		"mode":               {change: func(w *world) { w.in.Link.Mode = "physical" }, want: `mode "physical"`},
+		"mode":               {change: func(w *world) { w.in.Link.Mode = "sideways" }, want: `mode "sideways"`},
 		"maintenance":        {change: func(w *world) { w.in.Link.Databases = []string{"postgres"} }, want: "cannot be linked"},
 		"wal_level":          {src: small, want: "wal_level in ankara is replica"},
 		"no slot free":       {src: tight, want: "max_replication_slots in ankara is 1 and 0 are in use"},

@@ -40,7 +40,7 @@ func Look(ctx context.Context, home, owner string) (Sight, error) {
 		return Sight{}, err
 	}
 	if err := m.checkOwner(owner); err != nil {
-		return Sight{State: StateForeign, Message: err.Error()}, nil
+		return Sight{State: StateForeign, Message: err.Error()}, nil //nolint:nilerr // whose it is was the question
 	}
 	s := Sight{Spec: m.Spec, Version: m.Version, Busy: busy(home)}
 	if s.PID = processOf(home); s.PID != 0 {

@@ -32,7 +32,7 @@ func Stop(ctx context.Context, home, owner string) error { return halt(ctx, home
 // Kill ends a node of ours at once, as a crash would.
 func Kill(ctx context.Context, home, owner string) error { return halt(ctx, home, owner, hard) }
 
-func halt(ctx context.Context, home, owner string, how bool) error {
+func halt(ctx context.Context, home, owner string, gently bool) error {
 	m, err := readMarker(home)
 	if err != nil {
 		return err
@@ -45,16 +45,16 @@ func halt(ctx context.Context, home, owner string, how bool) error {
 		return err
 	}
 	defer lock.Close() // released
-	return m.stop(ctx, how)
+	return m.stop(ctx, gently)
 }
 
 // stop ends the node's process and waits until it is gone.
-func (s Spec) stop(ctx context.Context, how bool) error {
+func (s Spec) stop(ctx context.Context, gently bool) error {
 	pid := processOf(s.Home)
 	if pid == 0 {
 		return nil
 	}
-	if how == gentle {
+	if gently {
 		// One that was frozen hears nothing.
 		if err := errors.Join(machine.SignalAll([]int{pid}, syscall.SIGTERM), machine.SignalAll([]int{pid}, syscall.SIGCONT)); err != nil {
 			return fmt.Errorf("stop the node in %s: %w", s.Home, err)
