@@ -112,9 +112,9 @@ func run(ctx context.Context, command []string, in providers.EndpointInput) (pro
 	case err == nil:
 		return providers.ReadyStatus{State: providers.StateReady}, nil
 	case errors.As(err, &exit) || ctx.Err() != nil:
-		return pending("%s: %v: %s", command[0], cmp.Or(ctx.Err(), err), said.String()), nil
+		return pending("%s: %v: %s", command[0], cmp.Or(ctx.Err(), err), said.String()), nil //nolint:nilerr // not yet is the answer
 	}
-	return providers.ReadyStatus{State: providers.StateFailed, Message: brief(fmt.Sprintf("the command of the gate cannot be run: %v", err))}, nil //nolint:nilerr // it is the answer
+	return providers.ReadyStatus{State: providers.StateFailed, Message: brief(fmt.Sprintf("the command of the gate cannot be run: %v", err))}, nil
 }
 
 // brief is the beginning of a text, in one line.
