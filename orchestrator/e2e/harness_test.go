@@ -54,6 +54,8 @@ type site struct {
 	env  []string
 	// patience, where set, is what this site has instead of the tests' own.
 	patience time.Duration
+	// beside, where set, is a Meridian whose Temporal this site's uses: another installation in one namespace.
+	beside *meridian
 }
 
 // where is the site's store.
@@ -212,7 +214,11 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 		all = append(all, s.more(m, installation)...)
 	}
 	m.registry = providers.NewRegistry(all, []providers.Engine{cassandraengine.Engine{}, postgres.New(postgres.WithPgDump(pgserver.PgDump))})
-	m.temporal, err = temporal.Start(ctx, temporal.Options{Dir: s.data, Logger: quiet})
+	if s.beside != nil {
+		m.temporal = s.beside.temporal
+	} else {
+		m.temporal, err = temporal.Start(ctx, temporal.Options{Dir: s.data, Logger: quiet})
+	}
 	must("temporal")
 	m.sdk, err = m.temporal.Client()
 	must("temporal client")
@@ -235,7 +241,9 @@ func (m *meridian) close() {
 	m.stop.Do(func() {
 		m.Client.Stop()
 		m.sdk.Close()
-		m.temporal.Stop()
+		if m.site.beside == nil {
+			m.temporal.Stop()
+		}
 		if err := m.store.Close(); err != nil {
 			m.site.t.Logf("closing the store: %v", err)
 		}
