@@ -125,6 +125,41 @@ func TestTemporalLost(t *testing.T) {
 	live.close()
 }
 
+// TestTemporalLostWhileAwaiting loses Temporal's file while a run waits for a yes, and finds that old one in its place once the run is done:
+// the plan that was shown is the one that is approved and applied, once.
+func TestTemporalLostWhileAwaiting(t *testing.T) {
+	t.Parallel()
+	ledgerFile()
+	s := newSite(t)
+	run := s.look().submitWithout(orders("orders"))
+	m := s.start()
+	shown := m.wait(run.ID)
+	if shown.Phase != stacks.PhaseAwaiting {
+		t.Fatalf("run is %s, want it to await a yes: %s", shown.Phase, shown.Message)
+	}
+	m.close()
+	older := s.copyTemporal()
+	s.loseTemporal()
+
+	m = s.start()
+	m.atRest()
+	if v, err := m.Run(t.Context(), run.ID); err != nil || v.Phase != stacks.PhaseAwaiting || v.PlanDigest != shown.PlanDigest {
+		t.Fatalf("run is %s with plan %q, %v; want it to await a yes to %q", v.Phase, v.PlanDigest, err, shown.PlanDigest)
+	}
+	m.approve(shown)
+	s.wantDone(m, run.ID)
+	m.close()
+	older()
+
+	m = s.start()
+	m.atRest()
+	s.wantOps(map[string]string{"ankara": made, "istanbul": made})
+	m.wantFences(2)
+	m.destroy("orders")
+	m.nothingLeft()
+	m.close()
+}
+
 // TestSubmittedWithoutTemporal submits to a Meridian whose Temporal is away: the row is there, and moves once Temporal is.
 func TestSubmittedWithoutTemporal(t *testing.T) {
 	t.Parallel()
