@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -72,6 +73,10 @@ func TestDocsSayWhatProvidersDo(t *testing.T) {
 	for _, engine := range r.EngineNames() {
 		fmt.Fprintf(&b, "| links of `%s` between two of its regions |", engine)
 		for _, name := range r.ProviderNames() {
+			if !runs(t, r, name, engine) {
+				b.WriteString(" does not run it |")
+				continue
+			}
 			var modes []string
 			for _, m := range r.LinkModes(engine, name, name) {
 				modes = append(modes, string(m))
@@ -103,4 +108,19 @@ func TestDocsSayWhatProvidersDo(t *testing.T) {
 	if r.LinkModes("postgres", "aws", "local")[0] != stacks.LinkLogical {
 		t.Error("no logical link from aws to local")
 	}
+}
+
+// runs asks a provider whether it runs an engine at all.
+func runs(t *testing.T, r *providers.Registry, provider, engine string) bool {
+	t.Helper()
+	p, err := r.Provider(provider)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := providers.As[providers.Validator](p)
+	if err != nil {
+		return true
+	}
+	db := stacks.Database{Spec: stacks.DatabaseSpec{Engine: stacks.Engine{Name: engine}}}
+	return !slices.ContainsFunc(v.ValidateRegion(t.Context(), db, stacks.Region{Provider: provider}), func(d stacks.Diagnostic) bool { return d.Rule == "engine.unsupported" })
 }
