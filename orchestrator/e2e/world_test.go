@@ -65,10 +65,13 @@ type world struct {
 // hashed are the parts of names that are made from an incarnation.
 var hashed = regexp.MustCompile(`_([0-9a-f]{16}|[0-9a-f]{8})(\b|_)`)
 
+// checks are the IDs of checks for drift.
+var checks = regexp.MustCompile(`INCARNATION-drift-[a-z0-9]+`)
+
 func (w *world) add(format string, args ...any) {
 	line := fmt.Sprintf(format, args...)
 	if w.incarnation != "" {
-		line = strings.ReplaceAll(line, w.incarnation, "INCARNATION")
+		line = checks.ReplaceAllString(strings.ReplaceAll(line, w.incarnation, "INCARNATION"), "INCARNATION-drift-CHECK")
 	}
 	for _, id := range w.provisional {
 		line = strings.ReplaceAll(line, id, "PROVISIONAL")
