@@ -15,11 +15,14 @@ PKGS     ?= ./...
 
 .PHONY: help
 help: ## list the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## install what is missing: PostgreSQL, Cassandra with Java 17 (terraform is found, or installed at first use)
+setup: ## install what is missing to run: PostgreSQL (terraform is found, or installed at first use)
 	@.ci/postgres.sh
+
+.PHONY: setup-tests
+setup-tests: setup ## install what is missing to test: an emulator of AWS, Cassandra with Java 17
 	@.ci/moto.sh
 	@.ci/cassandra.sh --if-possible
 
@@ -33,7 +36,7 @@ demo: setup build ## start Meridian and make a database in two regions (ARGS=--o
 	@$(BIN)/meridian demo $(ARGS)
 
 .PHONY: test
-test: setup build ## install what is missing and pass every test
+test: setup-tests build ## install what is missing and pass every test
 	MERIDIAN_BIN=$(CURDIR)/$(BIN)/meridian $(GO) test $(TESTFLAGS) $(PKGS)
 
 .PHONY: lint

@@ -10,7 +10,7 @@ CACHE=${XDG_CACHE_HOME:-${HOME:?}/.cache}/meridian/moto
 sum=$(sha256sum moto.txt | cut -c1-16)
 target=$CACHE/$sum
 
-if [[ -x $target/bin/python ]]; then
+if [[ -e $target/whole ]]; then
 	say "found in $target"
 	exit 0
 fi
@@ -18,14 +18,15 @@ python=$(command -v python3) || { say "there is no python3: tests against AWS's 
 mkdir -p "$CACHE"
 exec 9>"$CACHE/.lock"
 flock 9
-if [[ ! -x $target/bin/python ]]; then
+if [[ ! -e $target/whole ]]; then
 	say "installing into $target"
-	# A virtual environment knows its own path: it is made in its place, and gets its python only when it is whole.
+	# A virtual environment knows its own path: it is made in its place, and marked once it is whole.
 	rm -rf "$target"
 	trap 'rm -rf "$target"' EXIT
 	if ! "$python" -m venv "$target" || ! "$target/bin/python" -m pip install --quiet --disable-pip-version-check --requirement moto.txt; then
 		say "it cannot be had: tests against AWS's emulator are skipped"
 		exit 0
 	fi
+	touch "$target/whole"
 	trap - EXIT
 fi

@@ -81,6 +81,9 @@ func NewPackage(p Package) Package {
 
 // PackFiles packs files for a client to send. What is too large is refused.
 func PackFiles(files []File) ([]byte, error) {
+	if len(files) == 0 {
+		return nil, errors.New("it has no files")
+	}
 	if err := CheckFiles(files); err != nil {
 		return nil, err
 	}
@@ -115,6 +118,9 @@ func UnpackFiles(archive []byte) ([]File, error) {
 	var files []File
 	if err := json.Unmarshal(text, &files); err != nil {
 		return nil, fmt.Errorf("unpack: %w", err)
+	}
+	if len(files) == 0 {
+		return nil, errors.New("it has no files")
 	}
 	return files, CheckFiles(files)
 }

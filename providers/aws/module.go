@@ -1,10 +1,8 @@
 package aws
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"strings"
 
 	"meridian/providers"
@@ -176,7 +174,7 @@ func parametersOf(in providers.ModuleInput) (now, restart map[string]string) {
 func (p *Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
 	host, ok1 := in.Outputs["host"].(string)
 	user, ok2 := in.Outputs["admin_user"].(string)
-	port, ok3 := wholeNumber(in.Outputs["port"])
+	port, ok3 := providers.WholeNumber(in.Outputs["port"])
 	if !ok1 || !ok2 || !ok3 || host == "" {
 		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
 	}
@@ -185,20 +183,4 @@ func (p *Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error)
 		return p.cfg.Reach(in.ModuleInput, e)
 	}
 	return e, nil
-}
-
-// wholeNumber reads a port, however its JSON was decoded.
-func wholeNumber(v any) (int, bool) {
-	switch n := v.(type) {
-	case int:
-		return n, true
-	case int64:
-		return int(n), true
-	case float64:
-		return int(n), n == math.Trunc(n)
-	case json.Number:
-		i, err := n.Int64()
-		return int(i), err == nil
-	}
-	return 0, false
 }

@@ -2,10 +2,8 @@ package local
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -114,26 +112,10 @@ func settings(parameters map[string]string) map[string]any {
 func (postgres) endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
 	host, ok1 := in.Outputs["host"].(string)
 	user, ok2 := in.Outputs["admin_user"].(string)
-	port, ok3 := wholeNumber(in.Outputs["port"])
+	port, ok3 := providers.WholeNumber(in.Outputs["port"])
 	if !ok1 || !ok2 || !ok3 || host == "" {
 		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
 	}
 	// No TLS: the address is a loopback one, and passwords travel as SCRAM proofs.
 	return stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(in.Region.Name), Database: "postgres", TLSMode: "disable"}, nil
-}
-
-// wholeNumber reads a port, however its JSON was decoded.
-func wholeNumber(v any) (int, bool) {
-	switch n := v.(type) {
-	case int:
-		return n, true
-	case int64:
-		return int(n), true
-	case float64:
-		return int(n), n == math.Trunc(n)
-	case json.Number:
-		i, err := n.Int64()
-		return int(i), err == nil
-	}
-	return 0, false
 }

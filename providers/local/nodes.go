@@ -106,7 +106,7 @@ func texts(m map[string]string) map[string]any {
 func (nodes) endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
 	host, ok1 := in.Outputs["host"].(string)
 	user, ok2 := in.Outputs["admin_user"].(string)
-	port, ok3 := wholeNumber(in.Outputs["port"])
+	port, ok3 := providers.WholeNumber(in.Outputs["port"])
 	if !ok1 || !ok2 || !ok3 || host == "" {
 		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
 	}

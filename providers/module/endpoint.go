@@ -2,9 +2,7 @@ package module
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
-	"math"
 	"net"
 	"strconv"
 	"strings"
@@ -139,30 +137,17 @@ func (r *reader) text(path string) string {
 
 func (r *reader) number(path string) int {
 	v := r.at(path)
-	n := float64(-1)
-	switch v := v.(type) {
-	case nil:
-		if path == "" {
-			return 0
-		}
-	case int:
-		n = float64(v)
-	case int64:
-		n = float64(v)
-	case float64:
-		n = v
-	case json.Number:
-		if f, err := v.Float64(); err == nil {
-			n = f
-		}
-	case string:
-		if i, err := strconv.Atoi(v); err == nil {
-			n = float64(i)
-		}
+	if v == nil && path == "" {
+		return 0
 	}
-	if n != math.Trunc(n) || n < 1 || n > 65535 {
+	n, ok := providers.WholeNumber(v)
+	if text, is := v.(string); is {
+		i, err := strconv.Atoi(text)
+		n, ok = i, err == nil
+	}
+	if !ok || n < 1 || n > 65535 {
 		r.fail("output %s is no port", path)
 		return 0
 	}
-	return int(n)
+	return n
 }

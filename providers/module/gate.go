@@ -104,7 +104,7 @@ func run(ctx context.Context, command []string, in providers.EndpointInput) (pro
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Dir, cmd.WaitDelay = "/", time.Second
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "MERIDIAN_REGION=" + in.Region.Name, "MERIDIAN_OUTPUTS=" + string(outputs)}
-	var said bytes.Buffer
+	said := head{left: 4 * maxWords}
 	cmd.Stdout, cmd.Stderr = &said, &said
 	err = cmd.Run()
 	var exit *exec.ExitError
@@ -112,9 +112,22 @@ func run(ctx context.Context, command []string, in providers.EndpointInput) (pro
 	case err == nil:
 		return providers.ReadyStatus{State: providers.StateReady}, nil
 	case errors.As(err, &exit) || ctx.Err() != nil:
-		return pending("%s: %v: %s", command[0], cmp.Or(ctx.Err(), err), said.String()), nil //nolint:nilerr // not yet is the answer
+		return pending("%s: %v: %s", command[0], cmp.Or(ctx.Err(), err), said.text.String()), nil //nolint:nilerr // not yet is the answer
 	}
 	return providers.ReadyStatus{State: providers.StateFailed, Message: brief(fmt.Sprintf("the command of the gate cannot be run: %v", err))}, nil
+}
+
+// head keeps the beginning of what is written: a command may say more than there is memory.
+type head struct {
+	text bytes.Buffer
+	left int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	keep := p[:min(len(p), h.left)]
+	h.left -= len(keep)
+	h.text.Write(keep)
+	return len(p), nil
 }
 
 // brief is the beginning of a text, in one line.

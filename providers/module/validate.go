@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -63,6 +64,8 @@ func (v *validator) source() {
 		v.refuse("module.source", ".settings.source", "write an address as terraform takes it", "the source cannot be used")
 	case strings.Contains(s, "://") && strings.Contains(afterScheme(s), "@") && strings.Contains(before(afterScheme(s), "@"), ":"):
 		v.refuse("module.source", ".settings.source", "let git's credential helper or a CLI configuration give it", "the source holds a password")
+	case local && !insideLocal(s):
+		v.refuse("module.source", ".settings.source", "what stands behind // is a directory within the one before it", "the source leads out of what is packed")
 	case local && v.s.Version != "":
 		v.refuse("module.version", ".settings.version", "leave it out", "a module with a path has no version")
 	case v.s.Version != "" && (strings.Contains(s, "::") || strings.Contains(s, "://") || strings.HasPrefix(s, "github.com/") || strings.HasPrefix(s, "git@")):
@@ -73,6 +76,12 @@ func (v *validator) source() {
 			v.refuse("module.path", ".settings."+p.field, "write the whole path, as it is on the server's machine", "%s is no absolute path", p.field)
 		}
 	}
+}
+
+// insideLocal reports whether the directory behind // of a local source, where there is one, lies in what is packed.
+func insideLocal(source string) bool {
+	_, dir, found := strings.Cut(source, "//")
+	return !found || fs.ValidPath(dir)
 }
 
 func afterScheme(s string) string { _, rest, _ := strings.Cut(s, "://"); return before(rest, "/") }
