@@ -58,6 +58,7 @@ KILLS     ?= 60
 CONTROL   ?=
 DATABASES ?= 3
 SITES     ?= 0
+STORE     ?=
 CHAOS     := ./orchestrator/e2e/chaos/cmd
 
 .PHONY: chaos-programs
@@ -66,8 +67,8 @@ chaos-programs: setup
 	$(GO) build -buildvcs=false $(if $(CONTROL),-tags chaoscontrol) -o $(BIN)/chaos/ ./cmd/meridian ./cmd/meridian-runner ./cmd/terraform-provider-localdb $(CHAOS)/...
 
 .PHONY: chaos
-chaos: chaos-programs ## kill everything at random and look at the world: SEED=n KILLS=n [SITES=2] [CONTROL=no-fence|no-lock|no-recovery|no-events|no-snapshots]
-	@$(BIN)/chaos/chaos -bin $(BIN)/chaos -seed $(SEED) -kills $(KILLS) -databases $(DATABASES) -sites $(SITES) $(if $(CONTROL),-control $(CONTROL)) $(ARGS)
+chaos: chaos-programs ## kill everything at random and look at the world: SEED=n KILLS=n [SITES=2] [STORE=postgres|cassandra] [CONTROL=no-fence|no-lock|no-recovery|no-events|no-snapshots]
+	@$(BIN)/chaos/chaos -bin $(BIN)/chaos -seed $(SEED) -kills $(KILLS) -databases $(DATABASES) -sites $(SITES) $(if $(STORE),-temporal $(STORE)) $(if $(CONTROL),-control $(CONTROL)) $(ARGS)
 
 .PHONY: recovery-times
 recovery-times: chaos-programs ## measure how long a run stands still after a kill (ARGS='-samples 20 -sites 1')

@@ -39,34 +39,8 @@ func TestShortForm(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes minutes")
 	}
-	root, err := os.MkdirTemp("", "m-chaos-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := Options{
-		Bin: filepath.Join(root, "bin"), Data: filepath.Join(root, "data"), Aside: filepath.Join(root, "aside"),
-		Seed: 1, Kills: 65, Databases: 3, Directories: 9, Workers: 1, Delay: 1200 * time.Millisecond, Patience: 8 * time.Minute, Timing: Scaled(), Log: t.Output(),
-	}
-	for _, dir := range []string{root, o.Bin, o.Data, o.Aside} {
-		if err := os.MkdirAll(dir, 0o711); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Chmod(dir, 0o711); err != nil { // PostgreSQL's user passes through
-			t.Fatal(err)
-		}
-	}
-	t.Cleanup(func() {
-		Clear(o.Data)
-		if t.Failed() {
-			t.Logf("kept for a look: %s", root)
-			return
-		}
-		_ = os.RemoveAll(root)
-	})
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", o.Bin+"/", "meridian/cmd/meridian", "meridian/cmd/meridian-runner", "meridian/cmd/terraform-provider-localdb")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the binaries: %v\n%s", err, out)
-	}
+	o := options(t)
+	o.Seed, o.Kills, o.Databases, o.Directories = 1, 65, 3, 9
 	result, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -78,4 +52,35 @@ func TestShortForm(t *testing.T) {
 	if result.Kills < 60 || result.InCreate*2 < result.Kills {
 		t.Errorf("%d kills, %d of them in a create: want 60, and half of them there", result.Kills, result.InCreate)
 	}
+}
+
+// options are those of a run of the suite in new directories, with programs built for it.
+func options(t *testing.T, more ...string) Options {
+	t.Helper()
+	root, err := os.MkdirTemp("", "m-chaos-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Bin: filepath.Join(root, "bin"), Data: filepath.Join(root, "data"), Aside: filepath.Join(root, "aside"),
+		Workers: 1, Delay: 1200 * time.Millisecond, Patience: 8 * time.Minute, Timing: Scaled(), Log: t.Output(),
+	}
+	for _, dir := range []string{root, o.Bin, o.Data, o.Aside} {
+		if err := passable(dir); err != nil { // PostgreSQL's user passes through
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		Clear(o.Data)
+		if t.Failed() {
+			t.Logf("kept for a look: %s", root)
+			return
+		}
+		_ = os.RemoveAll(root)
+	})
+	args := append([]string{"build", "-o", o.Bin + "/", "meridian/cmd/meridian", "meridian/cmd/meridian-runner", "meridian/cmd/terraform-provider-localdb"}, more...)
+	if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("building the binaries: %v\n%s", err, out)
+	}
+	return o
 }

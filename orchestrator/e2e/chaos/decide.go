@@ -21,6 +21,8 @@ const (
 	RolePlugin    Role = "plugin"
 	// RoleStore is the PostgreSQL node that holds the rows, where there is one.
 	RoleStore Role = "store"
+	// RoleTemporal is the Cassandra node that holds Temporal's workflows, where there is one.
+	RoleTemporal Role = "cassandra"
 )
 
 // Roles lists all of them.
@@ -111,6 +113,8 @@ type Cast struct {
 	Store bool
 	Sites int
 	Lease time.Duration
+	// Temporal says that Temporal's workflows are in a Cassandra of the suite.
+	Temporal bool
 }
 
 // Decide makes the decisions of a run of the suite: the same ones for the same seed and cast. More kills only add to the end.
@@ -160,8 +164,13 @@ func Decide(seed uint64, kills int, cast Cast) []Decision {
 
 // more makes some decisions blows on what only a store or sites of its own have.
 func (c Cast) more(r *rand.Rand, d *Decision) {
-	store, site, which, long := r.IntN(100), r.IntN(100), r.IntN(10), upTo(r, maxHold)
+	store, site, which, long, temporal := r.IntN(100), r.IntN(100), r.IntN(10), upTo(r, maxHold), r.IntN(100)
 	switch {
+	case c.Temporal && temporal < shareStore:
+		d.Roles, d.Blow, d.Hold = []Role{RoleTemporal}, BlowKill, 0
+		if temporal < shareStore/3 {
+			d.Blow, d.Hold = BlowStop, minHold+long
+		}
 	case c.Store && store < shareStore:
 		d.Roles, d.Blow, d.Hold = []Role{RoleStore}, BlowKill, 0
 		if store < shareStore/3 {

@@ -68,6 +68,12 @@ func (s *suite) kill(ctx context.Context, decisions []Decision) error {
 		}
 		s.mu.Lock()
 		s.result.Kills++
+		switch {
+		case slices.Contains(d.Roles, RoleStore):
+			s.result.Stores++
+		case slices.Contains(d.Roles, RoleTemporal):
+			s.result.Temporals++
+		}
 		if creating {
 			s.result.InCreate++
 		}
@@ -210,6 +216,8 @@ func (s *suite) victims(ctx context.Context, d Decision, stack string) ([]proces
 		return s.all(d, stack), nil
 	case slices.Contains(d.Roles, RoleStore):
 		return s.nodeProcesses(), nil
+	case slices.Contains(d.Roles, RoleTemporal):
+		return s.cassandra.process(), nil
 	case len(d.Roles) == 0:
 		return nil, nil
 	}

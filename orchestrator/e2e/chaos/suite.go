@@ -33,6 +33,8 @@ type Options struct {
 	Workers int
 	// Postgres puts the rows into a PostgreSQL that the suite starts, and kills, too.
 	Postgres bool
+	// Temporal is where Temporal keeps its workflows: OnPostgres, OnCassandra, or "" for the data directory.
+	Temporal string
 	// Sites is how many sites the workers are on, each with its own view of the data directory, with the server on another; 0 is one
 	// machine for all. It wants Postgres, and processes that may have mount namespaces of their own.
 	Sites int
@@ -52,9 +54,10 @@ type Options struct {
 	Log io.Writer
 }
 
-// Result counts what was found. Everything but Kills and InCreate is to be zero.
+// Result counts what was found. Everything but the blows is to be zero.
 type Result struct {
 	Kills, InCreate                         int
+	Stores, Temporals                       int // blows on the PostgreSQL of the rows and on Temporal's Cassandra
 	Orphans, Duplicates, Lost, Stuck, Human int
 	Applied, Updated, Destroyed, Cancelled  int
 }
@@ -87,6 +90,8 @@ type suite struct {
 	views     map[string]int // the site that has a mount namespace
 	shut      map[int]bool   // sites on which nothing is started again
 	node      *node          // nil where the rows are in the data directory
+	cassandra *cassandraNode // nil where Temporal is not in one
+	config    string         // the settings file, "" for none
 	logs      sync.Mutex
 }
 
@@ -119,7 +124,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if o.Workers == 0 {
 		among = slices.DeleteFunc(slices.Clone(among), func(r Role) bool { return r == RoleWorker })
 	}
-	if err := s.kill(ctx, Decide(o.Seed, o.Kills, Cast{Roles: among, Store: o.Postgres, Sites: o.Sites, Lease: o.Lease})); err != nil {
+	if err := s.kill(ctx, Decide(o.Seed, o.Kills, Cast{Roles: among, Store: o.Postgres, Temporal: o.Temporal == OnCassandra, Sites: o.Sites, Lease: o.Lease})); err != nil {
 		fail(err)
 	}
 	close(s.killed)
@@ -159,6 +164,12 @@ func (s *suite) start(ctx, keeping context.Context, fail context.CancelCauseFunc
 		if err := s.node.answers(ctx); err != nil {
 			return fmt.Errorf("the store does not start: %w", err)
 		}
+	}
+	if err := s.startTemporal(ctx); err != nil {
+		return err
+	}
+	if s.cassandra != nil {
+		keepers.Go(func() { s.keepCassandra(keeping, fail) })
 	}
 	args := []string{"--listen", "127.0.0.1:0", "--ui=false"}
 	if s.Sites > 0 || s.Apart {
@@ -232,6 +243,9 @@ func (s *suite) environment() []string {
 	if s.node != nil {
 		env = append(env, "MERIDIAN_STORE="+s.node.url)
 	}
+	if s.config != "" {
+		env = append(env, "MERIDIAN_CONFIG="+s.config)
+	}
 	if s.Control != "" {
 		env = append(env, "MERIDIAN_CHAOS_CONTROL="+s.Control)
 	}
@@ -241,16 +255,18 @@ func (s *suite) environment() []string {
 // restart is how soon a process of the suite that ended is started again, as an init system would.
 const restart = 100 * time.Millisecond
 
-// quick is the life of a process that did not come up; after so many of these in a row the suite gives up.
+// quick is the life of a process that did not come up; after so many of these in a row, for so long, the suite gives up. A server does not
+// come up while the store that it needs is down.
 const (
 	quick     = time.Second
 	quickEnds = 20
+	comesUp   = time.Minute
 )
 
 // keep runs one program of Meridian on a site for ever, and kills it in the end.
 func (s *suite) keep(ctx context.Context, fail context.CancelCauseFunc, role Role, site, n int, verb string, args ...string) {
 	logFile := filepath.Join(s.Aside, fmt.Sprintf("%s-%d.log", role, n))
-	short := 0
+	short, lived := 0, time.Now()
 	for ctx.Err() == nil {
 		if s.isShut(site) {
 			pause(ctx, restart)
@@ -264,9 +280,9 @@ func (s *suite) keep(ctx context.Context, fail context.CancelCauseFunc, role Rol
 			return
 		}
 		if short++; time.Since(started) > quick {
-			short = 0
+			short, lived = 0, time.Now()
 		}
-		if short > quickEnds {
+		if short > quickEnds && time.Since(lived) > comesUp {
 			fail(errors.Join(fmt.Errorf("%s does not come up, see %s", role, logFile), err))
 			return
 		}

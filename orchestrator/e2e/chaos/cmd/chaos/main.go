@@ -52,11 +52,13 @@ func run() error {
 		return nil
 	})
 	flag.BoolVar(&o.Postgres, "postgres", false, "put the rows into a PostgreSQL, which is killed too")
+	flag.StringVar(&o.Temporal, "temporal", "", "where Temporal keeps its workflows, with the rows in PostgreSQL: postgres or cassandra, which is killed too")
 	flag.IntVar(&o.Sites, "sites", 0, "how many sites the workers are on, with the rows in PostgreSQL and two workers on each; 0 is one machine for all")
 	flag.Parse()
 	if o.Sites > 0 {
 		o.Postgres, o.Workers = true, 2*o.Sites
 	}
+	o.Postgres = o.Postgres || o.Temporal != ""
 	switch o.Control {
 	case "", "no-lock", "no-recovery", "no-events", "no-snapshots":
 	case "no-fence":
@@ -81,6 +83,9 @@ func run() error {
 	result, err := chaos.Run(ctx, o)
 	chaos.Clear(o.Data)
 	fmt.Fprintf(os.Stderr, "%d applies, %d changes and %d removals done, %d runs cancelled\n", result.Applied, result.Updated, result.Destroyed, result.Cancelled)
+	if o.Postgres {
+		fmt.Fprintf(os.Stderr, "%d of the blows fell on the rows' PostgreSQL, %d on Temporal's Cassandra\n", result.Stores, result.Temporals)
+	}
 	fmt.Println(result)
 	if err == nil && !result.Zero() {
 		err = fmt.Errorf("something was found; all of it is kept in %s", root)
