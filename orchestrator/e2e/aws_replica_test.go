@@ -16,11 +16,10 @@ import (
 	"meridian/stacks"
 )
 
-// TestAWSReplica makes a database in two regions of AWS, the second a physical replica of the first: both are planned at once, and the
+// awsReplica makes a database in two regions of AWS, the second a physical replica of the first: both are planned at once, and the
 // replica is made when its source answers. A row arrives; nothing changes in checks of an untouched stack; no secret is in a state or plan;
 // a destruction leaves only the final snapshot.
-func TestAWSReplica(t *testing.T) {
-	t.Parallel()
+func awsReplica(t *testing.T) {
 	w := newAWS(t)
 	m := w.m
 	spec := w.spec(w.region("here", frankfurt, "primary")+w.region("there", virginia, "replica"), "{mode: physical}")
@@ -131,10 +130,9 @@ func (w *awsWorld) noSecret(incarnation string) {
 	}
 }
 
-// TestAWSKilledInTheMiddle kills terraform and its provider while AWS makes the database: the next plan takes over what was made. There
+// awsKilledInTheMiddle kills terraform and its provider while AWS makes the database: the next plan takes over what was made. There
 // is one instance, the same, and nobody was asked.
-func TestAWSKilledInTheMiddle(t *testing.T) {
-	t.Parallel()
+func awsKilledInTheMiddle(t *testing.T) {
 	w := newAWS(t)
 	m := w.m
 	run := m.submit(w.spec(w.region("here", frankfurt, "primary"), "{}"))
@@ -147,14 +145,7 @@ func TestAWSKilledInTheMiddle(t *testing.T) {
 		made = *is[0].DbiResourceId
 		return nil
 	})
-	killed := 0
-	for _, pid := range w.site.processes() {
-		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && strings.HasPrefix(filepath.Base(exe), "terraform") {
-			if kill(pid) == nil {
-				killed++
-			}
-		}
-	}
+	killed := w.killTerraforms()
 	if killed == 0 {
 		t.Fatal("no terraform was found to kill")
 	}

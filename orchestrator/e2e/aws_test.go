@@ -1,10 +1,30 @@
 package e2e
 
-import "testing"
+import (
+	"sync"
+	"testing"
+)
 
-// TestAWSLogicalLinks links a database in AWS with another in AWS and one on this machine: rows made before and after the links arrive.
-func TestAWSLogicalLinks(t *testing.T) {
+// awsStories are the stories told on an emulated AWS.
+var awsStories = map[string]func(*testing.T){
+	"LogicalLinks":      awsLogicalLinks,
+	"Replica":           awsReplica,
+	"KilledInTheMiddle": awsKilledInTheMiddle,
+}
+
+// TestAWS tells the stories of AWS all at once. They mostly wait for the provider hashicorp/aws, so that together they take the place of one
+// test among those that run in parallel; -run TestAWS/Replica tells one.
+func TestAWS(t *testing.T) {
 	t.Parallel()
+	var stories sync.WaitGroup
+	for name, story := range awsStories {
+		stories.Go(func() { t.Run(name, story) })
+	}
+	stories.Wait()
+}
+
+// awsLogicalLinks links a database in AWS with another in AWS and one on this machine: rows made before and after the links arrive.
+func awsLogicalLinks(t *testing.T) {
 	w := newAWS(t)
 	m := w.m
 	v := m.done(w.spec(w.region("here", frankfurt, "primary")+w.region("there", virginia, "replica")+

@@ -38,6 +38,8 @@ type awsWorld struct {
 	mu    sync.Mutex
 	real  map[string]pgserver.Spec // by the stack
 	where map[string]stacks.Endpoint
+	// imported says, by the identifier, where an instance answers that was there before Meridian.
+	imported map[string]stacks.Endpoint
 }
 
 // newAWS makes a site with an AWS of its own. Without the provider hashicorp/aws on this machine, or without the emulator, the test is skipped.
@@ -65,6 +67,10 @@ func (w *awsWorld) reach(in providers.ModuleInput, e stacks.Endpoint) (stacks.En
 	defer w.mu.Unlock()
 	ctx := context.Background()
 	id := in.Stack.String()
+	if there, ok := w.imported[in.Placement.Values["identifier"]]; ok {
+		e.Host, e.Port, e.TLSMode = there.Host, there.Port, "disable"
+		return e, nil
+	}
 	if there, ok := w.where[id]; ok {
 		return there, nil
 	}
@@ -162,4 +168,14 @@ spec:
 %s  replication: %s
   deletion: {protect: false}
 `, pgserver.Major(found[0].Version), regions, replication)
+}
+
+// killTerraforms kills every terraform and plugin of the site, and says how many there were.
+func (w *awsWorld) killTerraforms() (killed int) {
+	for _, pid := range w.site.processes() {
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid)); err == nil && strings.HasPrefix(filepath.Base(exe), "terraform") && kill(pid) == nil {
+			killed++
+		}
+	}
+	return killed
 }
