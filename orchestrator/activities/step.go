@@ -121,7 +121,7 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		digests = append(digests, stacks.RegionDigest{Region: r.Region, Digest: digest})
 	}
 	switch {
-	case again && todo == 0:
+	case again && todo == 0 && len(run.Questions()) == 0:
 		return a.fail(ctx, run, "RegionFailed", a.story(run))
 	case failed && !again:
 		return a.stop(ctx, run, catalog.Move{To: stacks.PhaseFailed, Reason: "PlanFailed", Message: a.story(run) + "; nothing was changed"})

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"meridian/persistence/catalog"
 	"meridian/stacks"
 )
 
@@ -76,6 +77,25 @@ func TestReplanEnds(t *testing.T) {
 	h.step(stacks.PhasePlanning, stacks.PhaseApplying, "ankara")
 	h.ended("ankara", stacks.RegionPending)
 	h.step(stacks.PhaseApplying, stacks.PhaseFailed)
+}
+
+// TestAQuestionOfASecondPlan: what cannot be proven is asked, also where a region is planned again and nothing else is left to do.
+func TestAQuestionOfASecondPlan(t *testing.T) {
+	h := newHouse(t)
+	h.submit(orders("ankara"), stacks.RunApply)
+	h.step("", stacks.PhasePlanning, "ankara")
+	h.planned("ankara", "a1")
+	h.step(stacks.PhasePlanning, stacks.PhaseApplying, "ankara")
+	h.ended("ankara", stacks.RegionPending)
+	h.step(stacks.PhaseApplying, stacks.PhasePlanning, "ankara")
+	h.must(h.Catalog.UpdateRegion(t.Context(), h.run.ID, "ankara", func(r catalog.RunRegion) catalog.RunRegion {
+		r.Recovery = &catalog.Recovery{Step: "s", Objects: []catalog.Recovered{{Address: "a", Action: stacks.ActionCreate, Question: "is it there?"}}}
+		return r
+	}))
+	h.step(stacks.PhasePlanning, stacks.PhaseAwaiting)
+	if run := h.row(); len(run.Questions()) != 1 || run.Reason != catalog.ReasonQuestion {
+		t.Errorf("the run is %s (%s) and asks %v", run.Phase, run.Reason, run.Questions())
+	}
 }
 
 // going brings a database with a link to the removal of that link.

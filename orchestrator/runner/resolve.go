@@ -12,9 +12,13 @@ import (
 
 	"github.com/google/uuid"
 
+	"meridian/stacks"
 	"meridian/stacks/terraform"
 	"meridian/stacks/terraform/launch"
 )
+
+// fetchTries is how often a module is fetched where somebody kills terraform.
+const fetchTries = 3
 
 // resolve fetches a foreign module in a scratch directory. It needs no store: who ordered it keeps what it answers.
 func resolve(ctx context.Context, site terraform.Site, in io.Reader, log *slog.Logger) (terraform.ResolveAnswer, error) {
@@ -38,10 +42,16 @@ func resolve(ctx context.Context, site terraform.Site, in io.Reader, log *slog.L
 	if err := mkdir(scratch); err != nil {
 		return a, fmt.Errorf("scratch directory: %w", err)
 	}
-	p, err := launch.Resolve(ctx, launch.ResolveInput{
-		Site: site, Binary: binary, Source: order.Source, Files: order.Files, Dir: order.Dir, Scratch: scratch, Environ: os.Environ(),
-	})
-	if errors.Is(err, context.Canceled) {
+	var p stacks.Package
+	for range fetchTries {
+		p, err = launch.Resolve(ctx, launch.ResolveInput{
+			Site: site, Binary: binary, Source: order.Source, Files: order.Files, Dir: order.Dir, Scratch: scratch, Environ: os.Environ(),
+		})
+		if !launch.Killed(err) {
+			break
+		}
+	}
+	if errors.Is(err, context.Canceled) || launch.Killed(err) { // that says nothing of the module
 		return a, err
 	}
 	if err != nil {

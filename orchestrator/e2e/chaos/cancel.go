@@ -32,7 +32,7 @@ func (s *suite) cancel(ctx context.Context, d Decision, stack string) (of string
 		return "", false
 	}
 	if open, err := s.ledger.inFlight(); err == nil {
-		creating = slices.ContainsFunc(open, func(e entry) bool { return strings.HasPrefix(stackOfPath(e.Path), incarnation+"/") })
+		creating = slices.ContainsFunc(open, func(e entry) bool { return strings.HasPrefix(e.stack, incarnation+"/") })
 	}
 	ctx, stop := context.WithTimeout(ctx, cancelWithin)
 	defer stop()
@@ -86,7 +86,7 @@ func finished(entries []entry, incarnation string) []string {
 	made := map[string]bool{}
 	for _, e := range entries {
 		switch {
-		case !strings.HasPrefix(stackOfPath(e.Path), incarnation+"/"):
+		case !strings.HasPrefix(e.stack, incarnation+"/"):
 		case e.Op == "create" && e.Phase == "end" && e.Error == "":
 			made[e.Path] = true
 		case e.Op == "delete":

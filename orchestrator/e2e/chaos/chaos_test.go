@@ -40,7 +40,7 @@ func TestShortForm(t *testing.T) {
 		t.Skip("it takes minutes")
 	}
 	o := options(t)
-	o.Seed, o.Kills, o.Databases, o.Directories = 1, 65, 3, 9
+	o.Seed, o.Kills, o.Databases, o.Foreign, o.Directories = 1, 65, 3, 1, 9
 	result, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -16,13 +16,14 @@ import (
 
 // run is what the suite reads of a run.
 type run struct {
-	ID         string `json:"id"`
-	Phase      string `json:"phase"`
-	Reason     string `json:"reason"`
-	Message    string `json:"message"`
-	PlanDigest string `json:"planDigest"`
-	Approved   bool   `json:"approved"`
-	HasChanges bool   `json:"hasChanges"`
+	ID         string     `json:"id"`
+	Phase      string     `json:"phase"`
+	Reason     string     `json:"reason"`
+	Message    string     `json:"message"`
+	PlanDigest string     `json:"planDigest"`
+	Approved   bool       `json:"approved"`
+	HasChanges bool       `json:"hasChanges"`
+	Questions  []question `json:"questions"`
 	Changes    []struct {
 		Address string `json:"address"`
 		Action  string `json:"action"`
@@ -82,11 +83,21 @@ type problem struct {
 	Code   string `json:"code"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
+
+	Diagnostics []struct {
+		Rule    string `json:"rule"`
+		Summary string `json:"summary"`
+		Detail  string `json:"detail"`
+	} `json:"diagnostics"`
 }
 
 // Error says what the server said.
 func (p *problem) Error() string {
-	return fmt.Sprintf("%d %s: %s %s", p.Status, p.Code, p.Title, p.Detail)
+	s := fmt.Sprintf("%d %s: %s %s", p.Status, p.Code, p.Title, p.Detail)
+	for _, d := range p.Diagnostics {
+		s += fmt.Sprintf("; [%s] %s: %s", d.Rule, d.Summary, d.Detail)
+	}
+	return s
 }
 
 func isCode(err error, codes ...string) bool {
@@ -215,9 +226,10 @@ func (c client) begin(ctx context.Context, name, path string, in any, take func(
 	}
 }
 
-// submit submits a spec without a yes, and returns its run.
-func (c client) submit(ctx context.Context, name, spec string, check bool) (string, error) {
-	in := map[string]any{"documents": []map[string]string{{"file": name + ".yaml", "text": spec}}, "check": check, "actor": "chaos"}
+// submit submits a spec, with the modules beside it, without a yes, and returns its run.
+func (c client) submit(ctx context.Context, name, spec string, modules map[string][]byte, check bool) (string, error) {
+	document := map[string]any{"file": name + ".yaml", "text": spec, "modules": modules}
+	in := map[string]any{"documents": []any{document}, "check": check, "actor": "chaos"}
 	return c.begin(ctx, name, "/submissions", in, func(answer []byte) (string, error) {
 		var out struct{ Runs []run }
 		if err := json.Unmarshal(answer, &out); err != nil || len(out.Runs) != 1 {

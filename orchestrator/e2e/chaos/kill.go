@@ -200,7 +200,7 @@ func (s *suite) await(ctx context.Context, d Decision) (string, error) {
 // that some are done, some half done and some not begun when the blow falls.
 func creates(open []entry, many bool) (out []string) {
 	for _, e := range open {
-		if stack := stackOfPath(e.Path); !slices.Contains(out, stack) && (!many || strings.Contains(filepath.Base(e.Path), ".beside.")) {
+		if stack := e.stack; !slices.Contains(out, stack) && (!many || strings.Contains(filepath.Base(e.Path), ".beside.")) {
 			out = append(out, stack)
 		}
 	}
@@ -296,7 +296,7 @@ func (s *suite) creating(victims []process) bool {
 	}
 	for _, v := range victims {
 		for _, e := range open {
-			if v.stack == "" || v.stack == stackOfPath(e.Path) {
+			if v.stack == "" || v.stack == e.stack {
 				return true
 			}
 		}

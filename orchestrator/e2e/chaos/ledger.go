@@ -24,6 +24,8 @@ type entry struct {
 	Phase string    `json:"phase"` // begin, end
 	Path  string    `json:"data_dir"`
 	Error string    `json:"error"`
+
+	stack string // "incarnation/region"
 }
 
 // ledger reads the file as it grows.
@@ -33,10 +35,13 @@ type ledger struct {
 	mu      sync.Mutex
 	offset  int64
 	entries []entry
-	open    map[string]entry // creates that have begun and not ended
+	open    map[string]entry  // creates that have begun and not ended
+	aliases map[string]string // incarnations by what paths say instead
 }
 
-func newLedger(file string) *ledger { return &ledger{file: file, open: map[string]entry{}} }
+func newLedger(file string) *ledger {
+	return &ledger{file: file, open: map[string]entry{}, aliases: map[string]string{}}
+}
 
 // read takes in the whole lines that are new, and returns all.
 func (l *ledger) read() ([]entry, error) {
@@ -63,6 +68,7 @@ func (l *ledger) read() ([]entry, error) {
 			return nil, fmt.Errorf("ledger %s: %w", l.file, err)
 		}
 		l.offset += int64(len(line))
+		e.stack = stackOfPath(e.Path, l.aliases)
 		l.entries = append(l.entries, e)
 		if e.Op == "create" {
 			key := fmt.Sprintf("%d %s", e.PID, e.Path)
@@ -93,13 +99,33 @@ func (l *ledger) inFlight() ([]entry, error) {
 	return out, nil
 }
 
-// stackOfPath reads a stack from a server's home or a directory beside it: NAMESPACE.NAME.INCARNATION.REGION[.beside.NN].
-func stackOfPath(path string) string {
+// alias says by which word the paths of an incarnation are known, where they were chosen before it was.
+func (l *ledger) alias(word, incarnation string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.aliases[word] = incarnation
+}
+
+// wordOf is what the paths of an incarnation say of it.
+func (l *ledger) wordOf(incarnation string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for word, of := range l.aliases {
+		if of == incarnation {
+			return word
+		}
+	}
+	return incarnation
+}
+
+// stackOfPath reads a stack from a server's home or a directory beside it: NAMESPACE.NAME.INCARNATION.REGION[.beside.NN], where the
+// incarnation may have an alias.
+func stackOfPath(path string, aliases map[string]string) string {
 	parts := strings.Split(filepath.Base(path), ".")
 	if len(parts) < 4 {
 		return ""
 	}
-	return parts[2] + "/" + parts[3]
+	return cmp.Or(aliases[parts[2]], parts[2]) + "/" + parts[3]
 }
 
 // flaw is something that may not be: what the counts of the last line count.
@@ -112,7 +138,7 @@ type flaw struct {
 //   - A create that begins when one of the object has ended well, and nothing removed it since, is a duplicate.
 //   - Two creates of one object at the same time are a duplicate: the first wrote its end after the second had begun.
 //   - A removal that nobody approved is a loss.
-func judge(entries []entry, mayGo func(path string, at time.Time) bool) []flaw {
+func judge(entries []entry, mayGo func(entry) bool) []flaw {
 	var out []flaw
 	made := map[string]bool{}
 	for i, e := range entries {
@@ -126,7 +152,7 @@ func judge(entries []entry, mayGo func(path string, at time.Time) bool) []flaw {
 		case e.Op == "create" && e.Error == "":
 			made[e.Path] = true
 		case e.Op == "delete" && e.Phase == "begin":
-			if !mayGo(e.Path, e.At) {
+			if !mayGo(e) {
 				out = append(out, flaw{"lost", "removed, though nobody approved it: " + e.Path})
 			}
 			made[e.Path] = false

@@ -16,7 +16,7 @@ func lines(texts ...string) (out []entry) {
 	for _, text := range texts {
 		var e entry
 		_, _ = fmt.Sscan(text, &e.PID, &e.Op, &e.Phase, &e.Path, &e.Error)
-		at = at.Add(time.Second)
+		at, e.stack = at.Add(time.Second), stackOfPath(e.Path, nil)
 		e.At = at
 		out = append(out, e)
 	}
@@ -42,7 +42,7 @@ func TestJudge(t *testing.T) {
 		"removed without an approval": {append(slices.Clone(made), "3 delete begin x", "3 delete end x"), false, []string{"lost"}},
 	} {
 		var got []string
-		for _, f := range judge(lines(c.lines...), func(string, time.Time) bool { return c.mayGo }) {
+		for _, f := range judge(lines(c.lines...), func(entry) bool { return c.mayGo }) {
 			got = append(got, f.kind)
 		}
 		if !slices.Equal(got, c.want) {
@@ -89,9 +89,10 @@ func TestStackOfPath(t *testing.T) {
 	for path, want := range map[string]string{
 		"/srv/servers/default.c1.inc.ankara":           "inc/ankara",
 		"/srv/servers/default.c1.inc.ankara.beside.07": "inc/ankara",
+		"/srv/servers/default.m1.word.izmir.beside.01": "of-word/izmir",
 		"/srv/elsewhere": "",
 	} {
-		if got := stackOfPath(path); got != want {
+		if got := stackOfPath(path, map[string]string{"word": "of-word"}); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}

@@ -39,13 +39,17 @@ const updates = 2
 var errGivenUp = errors.New("given up")
 
 // life makes, changes and removes databases of one name, one incarnation after another, until the last kill has fallen.
-func (s *suite) life(ctx context.Context, n int) error {
-	name := fmt.Sprintf("c%d", n+1)
-	for given, first := 0, true; first || !s.over(); first = false {
-		err := s.generation(ctx, name)
+func (s *suite) life(ctx context.Context, base string, foreign bool) error {
+	name := base
+	for given, born := 0, 0; born == 0 || !s.over(); born++ {
+		w := &witness{suite: s, name: name, births: map[string]string{}}
+		if foreign {
+			w.foreign = fmt.Sprintf("%sx%d", base, born)
+		}
+		err := s.generation(ctx, w)
 		if errors.Is(err, errGivenUp) { // its name stays taken
 			given++
-			name = fmt.Sprintf("c%d-%d", n+1, given)
+			name = fmt.Sprintf("%s-%d", base, given)
 			continue
 		}
 		if err != nil {
@@ -56,8 +60,8 @@ func (s *suite) life(ctx context.Context, n int) error {
 }
 
 // generation is one database from its birth to its removal, looked at after each step.
-func (s *suite) generation(ctx context.Context, name string) (err error) {
-	w := &witness{suite: s, name: name, births: map[string]string{}}
+func (s *suite) generation(ctx context.Context, w *witness) (err error) {
+	name := w.name
 	defer func() {
 		if errors.Is(err, errGivenUp) {
 			s.mu.Lock()
@@ -72,9 +76,12 @@ func (s *suite) generation(ctx context.Context, name string) (err error) {
 		}
 		last = round
 		_, err := s.done(ctx, name, func() (string, error) {
-			id, err := s.client.submit(ctx, name, spec(name, round), false)
+			id, err := w.submit(ctx, round, false)
 			if w.incarnation == "" {
 				w.incarnation, _, _ = strings.Cut(id, "-")
+				if w.foreign != "" && err == nil {
+					s.ledger.alias(w.foreign, w.incarnation)
+				}
 			}
 			return id, err
 		})
@@ -91,18 +98,21 @@ func (s *suite) generation(ctx context.Context, name string) (err error) {
 			s.result.Updated++
 		}
 		s.mu.Unlock()
+		if w.foreign != "" {
+			continue
+		}
 		if err := w.write(ctx, round); err != nil {
 			return err
 		}
 	}
-	r, err := s.done(ctx, name, func() (string, error) { return s.client.submit(ctx, name, spec(name, last), true) })
+	r, err := s.done(ctx, name, func() (string, error) { return w.submit(ctx, last, true) })
 	if err != nil {
 		return err
 	}
 	if r.HasChanges {
 		s.found(flaw{"lost", fmt.Sprintf("%s: the second plan is not clean: %+v", name, r.Changes)})
 	}
-	for _, region := range regions {
+	for _, region := range w.regions() {
 		s.allow(w.incarnation + "/" + region)
 	}
 	if _, err := s.done(ctx, name, func() (string, error) { return s.client.destroy(ctx, name) }); err != nil {
@@ -112,6 +122,18 @@ func (s *suite) generation(ctx context.Context, name string) (err error) {
 	s.result.Destroyed++
 	s.mu.Unlock()
 	return w.gone(ctx)
+}
+
+// submit submits the spec of a round.
+func (w *witness) submit(ctx context.Context, round int, check bool) (string, error) {
+	if w.foreign == "" {
+		return w.client.submit(ctx, w.name, spec(w.name, round), nil, check)
+	}
+	module, err := packedModule()
+	if err != nil {
+		return "", err
+	}
+	return w.client.submit(ctx, w.name, w.foreignSpec(round), map[string][]byte{"./objects": module}, check)
 }
 
 // allow says that the objects of a stack may be removed from now on: its destruction is about to be approved.
@@ -136,7 +158,7 @@ func (s *suite) done(ctx context.Context, name string, begin func() (string, err
 			return run{}, err
 		}
 		ended := s.follows(id)
-		r, err := s.follow(ctx, id)
+		r, err := s.follow(ctx, name, id)
 		ended()
 		if err != nil {
 			return r, err
@@ -165,8 +187,8 @@ const (
 	asksFor = 30 * time.Second
 )
 
-// follow waits for the end of a run and approves its plan, once. A second plan that needs a yes needs a person.
-func (s *suite) follow(ctx context.Context, id string) (run, error) {
+// follow waits for the end of a run of a database and approves its plan, once. A second plan that needs a yes needs a person.
+func (s *suite) follow(ctx context.Context, name, id string) (run, error) {
 	begin := time.Now()
 	approved := map[string]bool{}
 	var awaits time.Time
@@ -179,12 +201,17 @@ func (s *suite) follow(ctx context.Context, id string) (run, error) {
 		if r.ended() {
 			return r, nil
 		}
+		if len(r.Questions) > 0 {
+			if err := s.answer(ctx, name, r); err != nil {
+				return r, err
+			}
+		}
 		if r.Phase != "awaiting" || r.Approved {
 			awaits = time.Time{}
 		} else if awaits.IsZero() {
 			awaits = time.Now()
 		}
-		if r.Phase == "awaiting" && !r.Approved && r.PlanDigest != "" && !approved[r.PlanDigest] {
+		if r.Phase == "awaiting" && len(r.Questions) == 0 && !r.Approved && r.PlanDigest != "" && !approved[r.PlanDigest] {
 			if err := s.approve(ctx, r, approved); err != nil {
 				return r, err
 			}

@@ -155,14 +155,14 @@ var errMissed = errors.New("nobody has started its runner: it was over before it
 
 // sample makes a database, kills in the middle of it, and counts until its run goes on. The database is removed again.
 func (s *suite) sample(ctx context.Context, d death, name string) (took time.Duration, err error) {
-	id, err := s.client.submit(ctx, name, oneRegion(name, 0), false)
+	id, err := s.client.submit(ctx, name, oneRegion(name, 0), nil, false)
 	if err != nil {
 		return 0, err
 	}
 	incarnation, _, _ := strings.Cut(id, "-")
 	ended := make(chan error, 1)
 	go func() {
-		r, err := s.follow(ctx, id)
+		r, err := s.follow(ctx, name, id)
 		if err == nil && r.Phase != "done" {
 			err = errors.New(r.String())
 		}
@@ -209,7 +209,7 @@ func (s *suite) sample(ctx context.Context, d death, name string) (took time.Dur
 	if id, err = s.client.destroy(ctx, name); err != nil {
 		return took, err
 	}
-	r, err := s.follow(ctx, id)
+	r, err := s.follow(ctx, name, id)
 	if err == nil && r.Phase != "done" {
 		err = errors.New(r.String())
 	}
@@ -225,7 +225,7 @@ func (s *suite) moment(ctx context.Context, stack string, late bool) error {
 		}
 		begun, made := 0, 0
 		for _, e := range entries {
-			if e.Op == "create" && stackOfPath(e.Path) == stack {
+			if e.Op == "create" && e.stack == stack {
 				if e.Phase == "begin" {
 					begun++
 				} else {
@@ -247,7 +247,7 @@ func (s *suite) goesOn(ctx context.Context, d death, id, stack string, since int
 	if !d.late {
 		entries, err := s.ledger.read()
 		return err == nil && slices.ContainsFunc(entries[since:], func(e entry) bool {
-			return e.Op == "create" && e.Phase == "begin" && stackOfPath(e.Path) == stack
+			return e.Op == "create" && e.Phase == "begin" && e.stack == stack
 		}), err
 	}
 	r, err := s.client.run(ctx, id)

@@ -79,11 +79,11 @@ func Soak(ctx context.Context, o Options, lasts time.Duration) (r Soaked, err er
 // keepChanging makes a database and changes it again and again, until the time is up.
 func (s *suite) keepChanging(ctx context.Context, name string, r *Soaked) error {
 	for round := 0; round == 0 || !s.over(); round++ {
-		id, err := s.client.submit(ctx, name, oneRegion(name, round%20), false)
+		id, err := s.client.submit(ctx, name, oneRegion(name, round%20), nil, false)
 		if err != nil {
 			return fmt.Errorf("database %s: %w", name, err)
 		}
-		run, err := s.follow(ctx, id)
+		run, err := s.follow(ctx, name, id)
 		if err != nil {
 			return fmt.Errorf("database %s: %w", name, err)
 		}

@@ -27,6 +27,8 @@ type Options struct {
 	Among []Role
 	// Databases is how many databases live at once, each in two regions.
 	Databases int
+	// Foreign is how many databases there are beside these that somebody else's module makes, which Meridian cannot look up.
+	Foreign int
 	// Directories is how many resources each stack has beside its server.
 	Directories int
 	// Workers is how many `meridian worker` run beside the server, which holds one too.
@@ -60,6 +62,8 @@ type Result struct {
 	Stores, Temporals                       int // blows on the PostgreSQL of the rows and on Temporal's Cassandra
 	Orphans, Duplicates, Lost, Stuck, Human int
 	Applied, Updated, Destroyed, Cancelled  int
+	// Answered is how many questions the suite answered, about what had been in flight and nobody but a person can find.
+	Answered int
 }
 
 // String is the last line.
@@ -86,12 +90,14 @@ type suite struct {
 	going  map[string]string    // the run that goes on, by its incarnation
 	// cancelled are the runs whose end the suite asked for.
 	cancelled map[string]bool
-	servers   map[Role][]int // processes that the suite started
-	views     map[string]int // the site that has a mount namespace
-	shut      map[int]bool   // sites on which nothing is started again
-	node      *node          // nil where the rows are in the data directory
-	cassandra *cassandraNode // nil where Temporal is not in one
-	config    string         // the settings file, "" for none
+	servers   map[Role][]int  // processes that the suite started
+	views     map[string]int  // the site that has a mount namespace
+	shut      map[int]bool    // sites on which nothing is started again
+	node      *node           // nil where the rows are in the data directory
+	cassandra *cassandraNode  // nil where Temporal is not in one
+	config    string          // the settings file, "" for none
+	answered  map[string]bool // what was asked about, by "incarnation address"
+	plugin    string          // the version of our plugin, where somebody else's module takes it
 	logs      sync.Mutex
 }
 
@@ -110,9 +116,13 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		return s.result, err
 	}
 	var lives sync.WaitGroup
-	for n := range o.Databases {
+	for n := range o.Databases + o.Foreign {
+		name := fmt.Sprintf("c%d", n+1)
+		if n >= o.Databases {
+			name = fmt.Sprintf("m%d", n+1-o.Databases)
+		}
 		lives.Go(func() {
-			if err := s.life(ctx, n); err != nil {
+			if err := s.life(ctx, name, n >= o.Databases); err != nil {
 				fail(err)
 			}
 		})
@@ -144,7 +154,7 @@ func newSuite(o Options) *suite {
 	return &suite{
 		Options: o, client: client{o.Data}, ledger: newLedger(filepath.Join(o.Aside, "ledger")), began: time.Now(), killed: make(chan struct{}),
 		mayGo: map[string]time.Time{}, given: map[string]bool{}, servers: map[Role][]int{},
-		going: map[string]string{}, cancelled: map[string]bool{}, views: map[string]int{}, shut: map[int]bool{},
+		going: map[string]string{}, cancelled: map[string]bool{}, views: map[string]int{}, shut: map[int]bool{}, answered: map[string]bool{},
 	}
 }
 
@@ -178,6 +188,11 @@ func (s *suite) start(ctx, keeping context.Context, fail context.CancelCauseFunc
 	keepers.Go(func() { s.keep(keeping, fail, RoleServer, 0, 0, "server", args...) })
 	if err := s.client.read(ctx, "/version", &struct{}{}); err != nil {
 		return fmt.Errorf("the server does not start: %w", err)
+	}
+	if s.Foreign > 0 {
+		if err := s.findPlugin(ctx); err != nil {
+			return err
+		}
 	}
 	for n := range s.Workers {
 		if s.Sites > 0 {

@@ -20,6 +20,7 @@ type witness struct {
 	*suite
 	name        string
 	incarnation string
+	foreign     string            // the word that stands for the incarnation in paths, of a database that somebody else's module makes
 	births      map[string]string // what tells an object from a later one of the same path
 	rows        int
 }
@@ -49,20 +50,23 @@ func (w *witness) eventually(ctx context.Context, kind string, look func() []str
 
 // look judges the world after an apply is done: every object is there once and is the one it was, and every row is there.
 func (w *witness) look(ctx context.Context, round int) error {
-	for _, region := range regions {
-		home := w.home(region)
+	for _, region := range w.regions() {
+		home := w.home(w.name, w.incarnation, region)
 		if err := w.eventually(ctx, "lost", func() []string { return w.objects(home) }); err != nil {
 			return err
 		}
 		if err := w.eventually(ctx, "duplicates", func() []string { return w.twice(home) }); err != nil {
 			return err
 		}
-		if round == 0 {
+		if round == 0 || w.foreign != "" {
 			continue // the table is made after this look
 		}
 		if err := w.eventually(ctx, "lost", func() []string { return w.counts(ctx, region) }); err != nil {
 			return err
 		}
+	}
+	if w.foreign != "" {
+		return nil
 	}
 	if err := w.eventually(ctx, "orphans", func() []string { return w.slots(ctx) }); err != nil {
 		return err
@@ -77,14 +81,27 @@ func (w *witness) look(ctx context.Context, round int) error {
 	return nil
 }
 
-// home is where a region's server lives.
-func (w *witness) home(region string) string {
-	return filepath.Join(w.Data, "servers", strings.Join([]string{"default", w.name, w.incarnation, region}, "."))
+// regions are those of the witness's database.
+func (w *witness) regions() []string {
+	if w.foreign != "" {
+		return []string{foreignRegion}
+	}
+	return regions
+}
+
+// home is where a region's server lives, or what the paths of its directories begin with where it has none.
+func (s *suite) home(name, incarnation, region string) string {
+	return filepath.Join(s.Data, "servers", strings.Join([]string{"default", name, s.ledger.wordOf(incarnation), region}, "."))
 }
 
 // objects says what of a stack is not there, or is another one than it was.
 func (w *witness) objects(home string) (out []string) {
-	births := map[string]func() (string, error){home: func() (string, error) { return clusterBirth(home) }}
+	births := map[string]func() (string, error){}
+	if w.foreign == "" {
+		births[home] = func() (string, error) { return clusterBirth(home) }
+	} else {
+		births[home] = func() (string, error) { return identity(home) }
+	}
 	for n := range w.Directories {
 		path := fmt.Sprintf("%s.beside.%02d", home, n+1)
 		births[path] = func() (string, error) { return markBirth(path) }
@@ -104,17 +121,24 @@ func (w *witness) objects(home string) (out []string) {
 	return out
 }
 
-// markBirth reads what tells a directory from a later one.
-func markBirth(path string) (string, error) {
+// mark is what a directory says of itself.
+type mark struct{ Birth, Note string }
+
+func readMark(path string) (m mark, err error) {
 	text, err := os.ReadFile(filepath.Join(path, "meridian.json"))
 	if err != nil {
-		return "", err
+		return m, err
 	}
-	var m struct{ Birth string }
 	if err := json.Unmarshal(text, &m); err != nil || m.Birth == "" {
-		return "", fmt.Errorf("its mark %q: %w", text, err)
+		return m, fmt.Errorf("its mark %q: %w", text, err)
 	}
-	return m.Birth, nil
+	return m, nil
+}
+
+// markBirth reads what tells a directory from a later one.
+func markBirth(path string) (string, error) {
+	m, err := readMark(path)
+	return m.Birth, err
 }
 
 // clusterBirth reads what PostgreSQL calls a cluster and no other: the first eight bytes of its control file.
@@ -134,12 +158,16 @@ func (w *witness) twice(home string) (out []string) {
 			running++
 		}
 	}
-	if running != 1 {
-		out = append(out, fmt.Sprintf("%d servers run in %s", running, home))
+	servers := 1
+	if w.foreign != "" {
+		servers = 0
+	}
+	if running != servers {
+		out = append(out, fmt.Sprintf("%d servers run in %s, want %d", running, home, servers))
 	}
 	beside, _ := filepath.Glob(home + "*")
-	if len(beside) != 1+w.Directories {
-		out = append(out, fmt.Sprintf("%d directories, want %d: %v", len(beside), 1+w.Directories, beside))
+	if len(beside) != servers+w.Directories {
+		out = append(out, fmt.Sprintf("%d directories, want %d: %v", len(beside), servers+w.Directories, beside))
 	}
 	return out
 }
@@ -206,6 +234,7 @@ func (w *witness) slots(ctx context.Context) (out []string) {
 
 // gone judges the world after a destroy is done: nothing of the database is left.
 func (w *witness) gone(ctx context.Context) error {
+	word := w.ledger.wordOf(w.incarnation)
 	return w.eventually(ctx, "orphans", func() (out []string) {
 		for _, p := range processes(w.Data) {
 			if slices.ContainsFunc(p.args, func(a string) bool { return strings.Contains(a, w.incarnation) }) || strings.Contains(p.dir, w.incarnation) {
@@ -213,7 +242,8 @@ func (w *witness) gone(ctx context.Context) error {
 			}
 		}
 		for _, root := range w.roots() {
-			for _, dir := range []string{"servers", "work", "spool"} {
+			out = append(out, filesOf(filepath.Join(root, "servers"), word)...)
+			for _, dir := range []string{"work", "spool"} {
 				out = append(out, filesOf(filepath.Join(root, dir), w.incarnation)...)
 			}
 		}
@@ -242,9 +272,9 @@ func (s *suite) final(ctx context.Context) {
 	mayGo := s.mayGo
 	given := s.given
 	s.mu.Unlock()
-	for _, f := range judge(entries, func(path string, at time.Time) bool {
-		since, ok := mayGo[stackOfPath(path)]
-		return ok && at.After(since)
+	for _, f := range judge(entries, func(e entry) bool {
+		since, ok := mayGo[e.stack]
+		return ok && e.At.After(since)
 	}) {
 		s.found(f)
 	}

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -44,6 +45,16 @@ type ResolveInput struct {
 
 // ErrModule means that a module cannot be fetched or is none; its text is for the person who named it.
 var ErrModule = errors.New("the module cannot be used")
+
+// Killed reports whether an error is that somebody killed terraform: that says nothing of what it was to do, and doing it again helps.
+func Killed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled()
+}
 
 // Resolve fetches a module with all that it calls, finds out which providers it needs, and makes their template by one init.
 func Resolve(ctx context.Context, in ResolveInput) (stacks.Package, error) {

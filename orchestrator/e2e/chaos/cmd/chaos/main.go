@@ -36,6 +36,7 @@ func run() error {
 	flag.Uint64Var(&o.Seed, "seed", 1, "what all decisions follow from")
 	flag.IntVar(&o.Kills, "kills", 60, "how many kill points")
 	flag.IntVar(&o.Databases, "databases", 3, "databases at once, each in two regions")
+	flag.IntVar(&o.Foreign, "foreign", 1, "databases beside these that somebody else's module makes, which Meridian cannot look up")
 	flag.IntVar(&o.Directories, "directories", 9, "resources of a stack beside its server")
 	flag.IntVar(&o.Workers, "workers", 1, "worker processes beside the server")
 	flag.DurationVar(&o.Delay, "delay", 1200*time.Millisecond, "by how much a create is held up")
@@ -82,7 +83,7 @@ func run() error {
 	fmt.Fprintf(os.Stderr, "seed %d, %d kills, %d databases at once, %d resources a stack; in %s\n", o.Seed, o.Kills, o.Databases, o.Directories+1, root)
 	result, err := chaos.Run(ctx, o)
 	chaos.Clear(o.Data)
-	fmt.Fprintf(os.Stderr, "%d applies, %d changes and %d removals done, %d runs cancelled\n", result.Applied, result.Updated, result.Destroyed, result.Cancelled)
+	fmt.Fprintf(os.Stderr, "%d applies, %d changes and %d removals done, %d runs cancelled; %d questions answered\n", result.Applied, result.Updated, result.Destroyed, result.Cancelled, result.Answered)
 	if o.Postgres {
 		fmt.Fprintf(os.Stderr, "%d of the blows fell on the rows' PostgreSQL, %d on Temporal's Cassandra\n", result.Stores, result.Temporals)
 	}
