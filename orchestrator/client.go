@@ -234,7 +234,14 @@ func isNotFound(err error) bool {
 
 // Databases lists databases of a namespace ("" for all).
 func (c *Client) Databases(ctx context.Context, namespace string) ([]DatabaseView, error) {
-	dbs, err := c.catalog.Databases(ctx, namespace)
+	return c.FindDatabases(ctx, DatabaseQuery{Namespace: namespace})
+}
+
+// FindDatabases lists databases by namespace and name.
+func (c *Client) FindDatabases(ctx context.Context, q DatabaseQuery) ([]DatabaseView, error) {
+	f := catalog.DatabaseFilter{Namespace: q.Namespace, Search: q.Search, Limit: q.Limit}
+	f.AfterNamespace, f.AfterName, _ = strings.Cut(q.After, "/")
+	dbs, err := c.catalog.FindDatabases(ctx, f)
 	if err != nil {
 		return nil, err
 	}

@@ -114,6 +114,18 @@ type DatabaseView struct {
 	Audit []AuditView      `json:"audit,omitempty"`
 }
 
+// DatabaseQuery says which databases are listed. Its zero value is all of them.
+type DatabaseQuery struct {
+	// Namespace is where they are; all where empty.
+	Namespace string
+	// Search is a part of their name.
+	Search string
+	// After is "namespace/name" of the last one of the page before.
+	After string
+	// Limit is how many at most; 0 is all.
+	Limit int
+}
+
 // RegionView is one region of a database.
 type RegionView struct {
 	Name     string `json:"name"`

@@ -29,16 +29,20 @@ type finding struct {
 }
 
 func newDoctor(a *app) *cobra.Command {
-	return &cobra.Command{
+	var config, where string
+	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Look for what is missing on this machine, and say what to do",
-		Args:  arguments(0, 0, "no arguments"),
+		Long: `Look for what is missing on this machine, and say what to do. With a settings file, or a store that is not in the data directory, it
+also asks the databases that hold catalog, journal and Temporal's state: whether they let us in, how their tables and clocks are, and which of
+PostgreSQL's settings could hurt. It changes nothing, and may be asked while the server runs.`,
+		Args: arguments(0, 0, "no arguments"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			dir, err := a.dataDir()
 			if err != nil {
 				return err
 			}
-			findings := a.examine(c.Context(), dir)
+			findings := append(a.examine(c.Context(), dir), examineStores(c.Context(), dir, config, where)...)
 			err = a.print(findings, func(t *table) {
 				for _, f := range findings {
 					t.row(f.State, f.Check, f.What)
@@ -58,6 +62,9 @@ func newDoctor(a *app) *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().StringVar(&config, "config", "", "the server's settings file (MERIDIAN_CONFIG)")
+	c.Flags().StringVar(&where, "store", "", "the server's store, where it is not in the data directory: as for the server (MERIDIAN_STORE)")
+	return c
 }
 
 // examine looks at everything a server on dir needs; it changes nothing.

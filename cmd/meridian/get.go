@@ -12,6 +12,7 @@ import (
 func newGet(a *app) *cobra.Command {
 	var all bool
 	var limit int
+	var search string
 	c := &cobra.Command{
 		Use:       "get [databases|runs]",
 		Short:     "List databases or runs",
@@ -32,7 +33,7 @@ func newGet(a *app) *cobra.Command {
 			}
 			switch what {
 			case "databases", "database", "db":
-				dbs, err := client.Databases(c.Context(), namespace)
+				dbs, err := client.FindDatabases(c.Context(), orchestrator.DatabaseQuery{Namespace: namespace, Search: search})
 				if err != nil {
 					return err
 				}
@@ -48,6 +49,7 @@ func newGet(a *app) *cobra.Command {
 		},
 	}
 	c.Flags().BoolVarP(&all, "all-namespaces", "A", false, "of all namespaces")
+	c.Flags().StringVar(&search, "search", "", "only databases with this in their name")
 	c.Flags().IntVar(&limit, "limit", 50, "how many runs, newest first (at most 1000)")
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -76,8 +77,19 @@ func (w *fakeWorker) Err() error              { return nil }
 func (w *fakeWorker) Close()                  { w.logger.Info("fake worker closed") }
 
 func TestScripts(t *testing.T) {
+	db := &database{t: t}
+	cmds := map[string]func(*testscript.TestScript, bool, []string){
+		"code": code, "interrupt": interrupt, "serve": serve, "stopserver": stopServer, "spec": spec, "sh": sh,
+	}
+	maps.Copy(cmds, db.commands())
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir: "testdata/script",
+		Condition: func(cond string) (bool, error) {
+			if cond == "postgres" {
+				return db.here(), nil
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
+		},
 		UpdateScripts:       *updateScripts,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
@@ -88,9 +100,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("LANG", "C.UTF-8")
 			return os.MkdirAll(filepath.Join(env.WorkDir, "home"), 0o700)
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": code, "interrupt": interrupt, "serve": serve, "stopserver": stopServer, "spec": spec, "sh": sh,
-		},
+		Cmds: cmds,
 	})
 }
 

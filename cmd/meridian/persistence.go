@@ -115,63 +115,57 @@ func (a *app) printSchemas(states []temporal.SchemaState) error {
 		}
 		for _, s := range states {
 			if next := whatNext(s); next != "" {
-				t.line("%s: %s %s", s.Part, s.Detail, "next: "+next)
+				detail := s.Detail
+				if detail == "" {
+					detail = s.State
+				}
+				t.line("%s: %s; next: %s", s.Part, detail, next)
 			}
 		}
 	})
 }
 
 func newPersistencePlan(a *app) *cobra.Command {
-	var f schemaFlags
-	c := &cobra.Command{
-		Use:   "plan",
-		Short: "Say what setup or upgrade would do, and change nothing",
-		Args:  arguments(0, 0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			p, err := f.place(c.Context(), a)
-			if err != nil {
-				return err
-			}
-			states, err := p.look(c.Context())
-			if err != nil {
-				return err
-			}
-			if p.settings.Temporal.Store == temporal.StoreAstra {
-				a.progress("%s", temporal.AstraSteps)
-			}
-			return a.printSchemas(states)
-		},
-	}
-	f.register(c)
-	return c
+	return newSchemaLook(a, &cobra.Command{Use: "plan", Short: "Say what setup or upgrade would do, and change nothing"}, func(p schemaPlace, _ []temporal.SchemaState) error {
+		if p.settings.Temporal.Store == temporal.StoreAstra {
+			a.progress("%s", temporal.AstraSteps)
+		}
+		return nil
+	})
 }
 
 func newPersistenceVerify(a *app) *cobra.Command {
-	var f schemaFlags
-	c := &cobra.Command{
+	return newSchemaLook(a, &cobra.Command{
 		Use:   "verify",
 		Short: "Compare versions, checksums and tables with what this build wants",
 		Long:  "Compare versions, checksums and tables with what this build wants. It ends with 2 where something differs, and changes nothing.",
-		Args:  arguments(0, 0, "no arguments"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			p, err := f.place(c.Context(), a)
-			if err != nil {
-				return err
+	}, func(_ schemaPlace, states []temporal.SchemaState) error {
+		for _, s := range states {
+			if s.State != temporal.StateCurrent {
+				return &exitError{Code: exitChanges}
 			}
-			states, err := p.look(c.Context())
-			if err != nil {
-				return err
-			}
-			if err := a.printSchemas(states); err != nil {
-				return err
-			}
-			for _, s := range states {
-				if s.State != temporal.StateCurrent {
-					return &exitError{Code: exitChanges}
-				}
-			}
-			return nil
-		},
+		}
+		return nil
+	})
+}
+
+// newSchemaLook is a verb that looks at all schemas, says how they are, and ends as judge says.
+func newSchemaLook(a *app, c *cobra.Command, judge func(schemaPlace, []temporal.SchemaState) error) *cobra.Command {
+	var f schemaFlags
+	c.Args = arguments(0, 0, "no arguments")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		p, err := f.place(c.Context(), a)
+		if err != nil {
+			return err
+		}
+		states, err := p.look(c.Context())
+		if err != nil {
+			return err
+		}
+		if err := a.printSchemas(states); err != nil {
+			return err
+		}
+		return judge(p, states)
 	}
 	f.register(c)
 	return c

@@ -39,7 +39,7 @@ type Service interface {
 	Runs(ctx context.Context, namespace, name string, limit int) ([]orchestrator.RunView, error)
 	WatchRun(ctx context.Context, run string) (<-chan orchestrator.RunView, error)
 	Logs(ctx context.Context, run string, after int64, limit int) ([]orchestrator.LogLine, error)
-	Databases(ctx context.Context, namespace string) ([]orchestrator.DatabaseView, error)
+	FindDatabases(ctx context.Context, q orchestrator.DatabaseQuery) ([]orchestrator.DatabaseView, error)
 	Database(ctx context.Context, namespace, name string) (orchestrator.DatabaseView, error)
 	Connect(ctx context.Context, in orchestrator.ConnectRequest) (orchestrator.ConnectView, error)
 	Render(ctx context.Context, in orchestrator.SubmitRequest) ([]stacks.Stack, error)

@@ -112,7 +112,7 @@ func TestRoutes(t *testing.T) {
 		t.Errorf("approve: %s, %v", approved.Phase, err)
 	}
 	dbs, err := h.client.Databases(ctx, "default")
-	wantDBs, wantErr := h.fake.Databases(ctx, "default")
+	wantDBs, wantErr := h.fake.FindDatabases(ctx, orchestrator.DatabaseQuery{Namespace: "default"})
 	same("databases", dbs, err, wantDBs, wantErr)
 	if len(dbs) != 1 || dbs[0].Links[0].VerifiedAt == nil {
 		t.Errorf("databases: %+v", dbs)

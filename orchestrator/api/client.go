@@ -132,9 +132,33 @@ func (c *HTTPClient) Logs(ctx context.Context, run string, after int64, limit in
 	return out, c.call(ctx, http.MethodGet, join("runs", run, "logs")+"?"+q.Encode(), nil, &out)
 }
 
+// listPage is how many databases are asked for at once.
+const listPage = 500
+
 // Databases lists databases of a namespace ("" for all).
-func (c *HTTPClient) Databases(ctx context.Context, namespace string) (out []orchestrator.DatabaseView, err error) {
-	return out, c.call(ctx, http.MethodGet, "/databases?"+url.Values{"namespace": {namespace}}.Encode(), nil, &out)
+func (c *HTTPClient) Databases(ctx context.Context, namespace string) ([]orchestrator.DatabaseView, error) {
+	return c.FindDatabases(ctx, orchestrator.DatabaseQuery{Namespace: namespace})
+}
+
+// FindDatabases lists databases by namespace and name; without a limit it asks for page after page.
+func (c *HTTPClient) FindDatabases(ctx context.Context, q orchestrator.DatabaseQuery) (out []orchestrator.DatabaseView, err error) {
+	for {
+		limit := listPage
+		if q.Limit > 0 {
+			limit = min(q.Limit-len(out), listPage)
+		}
+		var page []orchestrator.DatabaseView
+		in := url.Values{"namespace": {q.Namespace}, "search": {q.Search}, "after": {q.After}, "limit": {strconv.Itoa(limit)}}
+		if err := c.call(ctx, http.MethodGet, "/databases?"+in.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		out = append(out, page...)
+		if len(page) < limit || len(out) == q.Limit {
+			return out, nil
+		}
+		last := page[len(page)-1]
+		q.After = last.Namespace + "/" + last.Name
+	}
 }
 
 // Database describes one database.

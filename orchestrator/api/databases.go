@@ -30,11 +30,14 @@ type connectBody struct {
 
 func (s *server) addDatabases(routes huma.API) {
 	handle(s, routes, huma.Operation{
-		OperationID: "list-databases", Method: http.MethodGet, Path: "/databases", Summary: "List databases",
+		OperationID: "list-databases", Method: http.MethodGet, Path: "/databases", Summary: "List databases, by namespace and name",
 	}, func(ctx context.Context, in *struct {
 		Namespace string `query:"namespace" maxLength:"63" doc:"All namespaces where empty."`
+		Search    string `query:"search" maxLength:"63" doc:"A part of the name."`
+		After     string `query:"after" maxLength:"127" doc:"Namespace/name of the last one of the page before."`
+		Limit     int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most so many."`
 	}) (*answer[[]orchestrator.DatabaseView], error) {
-		return reply(s.Service.Databases(ctx, in.Namespace))
+		return reply(s.Service.FindDatabases(ctx, orchestrator.DatabaseQuery{Namespace: in.Namespace, Search: in.Search, After: in.After, Limit: in.Limit}))
 	})
 
 	handle(s, routes, huma.Operation{

@@ -108,27 +108,8 @@ func (c *Catalog) Incarnation(ctx context.Context, incarnation string) (d Databa
 }
 
 // Databases lists living databases of a namespace ("" for all), by name.
-func (c *Catalog) Databases(ctx context.Context, namespace string) (out []Database, err error) {
-	err = c.st.Read(ctx, func(tx *store.Tx) error {
-		out = nil
-		rows, err := tx.Query("SELECT "+databaseColumns+" FROM databases WHERE destroyed_at IS NULL AND (? = '' OR namespace = ?) ORDER BY namespace, name", namespace, namespace)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			d, err := scanDatabase(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, d)
-		}
-		return rows.Err()
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list databases: %w", err)
-	}
-	return out, nil
+func (c *Catalog) Databases(ctx context.Context, namespace string) ([]Database, error) {
+	return c.FindDatabases(ctx, DatabaseFilter{Namespace: namespace})
 }
 
 // SetDatabaseStatus writes what people read of an incarnation; ErrNotFound. The message is not sealed: it holds Meridian's own words,

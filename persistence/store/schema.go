@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -54,14 +55,16 @@ func LookSchema(ctx context.Context, where string) (Schema, error) {
 	if out.Version, err = s.version(ctx); err != nil {
 		return out, err
 	}
+	if out.Version == 0 {
+		out.Foreign, err = s.hasOurNames(ctx)
+		return out, err
+	}
 	var recorded string
 	switch err := s.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = '"+schemaKey+"'").Scan(&recorded); {
 	case errors.Is(err, sql.ErrNoRows):
 	case err != nil:
-		out.Foreign = out.Version > 0 // without versions there is no such table
-		return out, nil               // there is no such table, or it is another's
-	default:
-		out.Foreign = out.Version == 0
+		out.Foreign = true // there is no such table, or it is another's
+		return out, nil
 	}
 	version, sum, _ := strings.Cut(recorded, " ")
 	if n, err := strconv.ParseInt(version, 10, 64); err == nil && n == out.Version {
@@ -72,6 +75,29 @@ func LookSchema(ctx context.Context, where string) (Schema, error) {
 		out.Changed = ours != sum
 	}
 	return out, nil
+}
+
+var createTable = regexp.MustCompile(`(?m)^CREATE TABLE ([a-z_]+)`)
+
+// hasOurNames reports whether there is a table of one of our names.
+func (s *Store) hasOurNames(ctx context.Context) (bool, error) {
+	entries, err := migrations.ReadDir("migrations")
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries {
+		text, err := migrations.ReadFile("migrations/" + e.Name())
+		if err != nil {
+			return false, err
+		}
+		for _, m := range createTable.FindAllSubmatch(text, -1) {
+			rows, err := s.db.QueryContext(ctx, "SELECT 1 FROM "+string(m[1])+" LIMIT 0")
+			if err == nil {
+				return true, errors.Join(rows.Err(), rows.Close())
+			}
+		}
+	}
+	return false, s.db.PingContext(ctx) // a server that went away has no tables either
 }
 
 // schemaKey is where meta records what the tables were made from.

@@ -18,11 +18,12 @@ func onCassandra(n *cassandratest.Node) Settings {
 	return Settings{Store: StoreCassandra, Shards: 4, Cassandra: &Cassandra{Hosts: []string{n.Address}}}
 }
 
-// TestCassandra runs workflows on a real Cassandra with its lists in a file, over a kill of the node and a restart of the server; a
+// TestCassandra sets a keyspace up over a kill, and runs workflows on a real Cassandra with its lists in a file, over a kill of the node and a restart of the server; a
 // second server is refused, and a schema is changed only while every node is up.
 func TestCassandra(t *testing.T) {
 	t.Parallel()
 	node := cassandratest.Start(t, "dc1", true, nil)
+	setUpCutShort(t, node)
 	settings := onCassandra(node)
 	dir := t.TempDir()
 	s := startOn(t, dir, settings)
@@ -35,7 +36,15 @@ func TestCassandra(t *testing.T) {
 		t.Errorf("a second server: %v", err)
 	}
 
+	settings.Shards = 8
+	wantFindings(t, Preflight(t.Context(), Options{Dir: dir, Settings: settings}), map[string][2]string{
+		"temporal state": {FindingOK, "(keyspace temporal): schema "}, "temporal nodes": {FindingOK, "every node answers"},
+		"temporal shards": {FindingWarn, "set up with 4 shards, the settings say 8"},
+	})
+	settings.Shards = 4
+
 	node.Kill()
+	wantFindings(t, Preflight(t.Context(), Options{Dir: dir, Settings: settings}), map[string][2]string{"temporal state": {FindingFail, "no node of the cluster can be reached"}})
 	node.Up()
 	eventuallyLong(t, "workflows run after the node was killed", func() bool { return greetOnce(t, c, "after") == nil })
 	stopped := time.Now()

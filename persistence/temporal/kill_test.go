@@ -70,6 +70,9 @@ func stepsWorker(c client.Client) worker.Worker {
 
 // play is the helper process. It says "ready", and does its part until it is killed.
 func play(role string) error {
+	if role == roleSetUp {
+		return playSetUp()
+	}
 	dir := os.Getenv(dirVariable)
 	began := time.Now()
 	s, err := Start(context.Background(), Options{Dir: dir, UI: true, Logger: logTo(os.Stderr)})

@@ -48,7 +48,7 @@ type Postgres struct {
 	Password *Secret `yaml:"password,omitempty"`
 	// Schema holds Temporal's tables; "temporal" unless said, "temporal_visibility" for its lists.
 	Schema string `yaml:"schema,omitempty"`
-	// MaxConns bounds the connections of each of Temporal's pools; 20 unless said.
+	// MaxConns bounds the connections of each of Temporal's pools; 10 unless said.
 	MaxConns int `yaml:"maxConns,omitempty"`
 	// MaxConnLifetime is when a connection is replaced: shorter than the life of the tokens that a password command prints. 30m unless said.
 	MaxConnLifetime Duration `yaml:"maxConnLifetime,omitempty"`

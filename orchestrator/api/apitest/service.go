@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"meridian/orchestrator"
 	"meridian/stacks"
@@ -177,13 +178,15 @@ func (f *Fake) Logs(_ context.Context, id string, after int64, limit int) ([]orc
 	return out, nil
 }
 
-// Databases lists databases in order of name.
-func (f *Fake) Databases(_ context.Context, namespace string) ([]orchestrator.DatabaseView, error) {
+// FindDatabases lists databases in order of name.
+func (f *Fake) FindDatabases(_ context.Context, q orchestrator.DatabaseQuery) ([]orchestrator.DatabaseView, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []orchestrator.DatabaseView
 	for _, key := range slices.Sorted(maps.Keys(f.databases)) {
-		if db := *f.databases[key]; namespace == "" || db.Namespace == namespace {
+		db := *f.databases[key]
+		after := db.Namespace+"/"+db.Name > q.After
+		if (q.Namespace == "" || db.Namespace == q.Namespace) && strings.Contains(db.Name, q.Search) && after && (q.Limit == 0 || len(out) < q.Limit) {
 			out = append(out, db)
 		}
 	}
