@@ -13,6 +13,7 @@ import (
 	"github.com/gocql/gocql"
 
 	"meridian/providers"
+	"meridian/providers/local/machine"
 )
 
 // AdminUser is the superuser of every cluster that we make.
@@ -30,13 +31,16 @@ func (Password) GoString() string { return "****" }
 // EnsureAdmin gives a cluster of ours its administrator, in place of the superuser whose password everybody knows. A node that joins a
 // cluster has that one's.
 func EnsureAdmin(ctx context.Context, s Spec, password Password) error {
-	if len(s.Seeds) != 1 || s.Seeds[0] != s.Storage() {
+	if !s.first() {
 		return nil
 	}
 	deadline := time.Now().Add(time.Minute) // a new node makes its first superuser a moment after it answers
 	for {
 		err := ensureAdmin(s, password)
-		if err == nil || time.Now().After(deadline) || ctx.Err() != nil {
+		if err == nil {
+			return s.noteAdmin(ctx)
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
 			return err
 		}
 		select {
@@ -45,6 +49,28 @@ func EnsureAdmin(ctx context.Context, s Spec, password Password) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// first reports whether a node is the first of its cluster: its own seed.
+func (s Spec) first() bool { return len(s.Seeds) == 1 && s.Seeds[0] == s.Storage() }
+
+// noteAdmin has the marker say that there is an administrator: who finds the node without knows that its making was cut short.
+func (s Spec) noteAdmin(ctx context.Context) error {
+	a, err := machine.RunAs()
+	if err != nil {
+		return err
+	}
+	lock, err := machine.LockHome(ctx, s.Home)
+	if err != nil {
+		return err
+	}
+	defer lock.Close() // released
+	m, err := readMarker(s.Home)
+	if err != nil || m.Admin {
+		return err
+	}
+	m.Admin = true
+	return m.write(a)
 }
 
 func ensureAdmin(s Spec, password Password) error {

@@ -21,6 +21,8 @@ type Sight struct {
 	Spec    Spec   // from the marker; empty when the state is absent or foreign
 	Version string // exact, of its last start
 	PID     int    // when starting or running
+	// Unfinished says that the first node of a cluster has not made the administrator yet.
+	Unfinished bool
 	// Busy says that somebody works on the node right now.
 	Busy bool
 	// Message says what is in the way when the state is foreign.
@@ -42,7 +44,7 @@ func Look(ctx context.Context, home, owner string) (Sight, error) {
 	if err := m.checkOwner(owner); err != nil {
 		return Sight{State: StateForeign, Message: err.Error()}, nil //nolint:nilerr // whose it is was the question
 	}
-	s := Sight{Spec: m.Spec, Version: m.Version, Busy: busy(home)}
+	s := Sight{Spec: m.Spec, Version: m.Version, Unfinished: m.first() && !m.Admin && !m.Open, Busy: busy(home)}
 	if s.PID = processOf(home); s.PID != 0 {
 		s.State = StateStarting
 		if speaks(ctx, m.HostPort()) {

@@ -1,10 +1,7 @@
 package cassandra
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,23 +18,19 @@ type marker struct {
 	Version string `json:"version,omitempty"`
 	// JMXPort is where nodetool reaches the node since its last start.
 	JMXPort int `json:"jmxPort,omitempty"`
+	// Admin says that the cluster has its administrator: its first node makes it after it answers.
+	Admin bool `json:"admin,omitempty"`
 }
 
 const markerFormat = 1
 
-// readMarker reads a home's marker. An absent home is fs.ErrNotExist; one that is there but not ours is providers.ErrForeign;
-// an empty one is ours to take, and is fs.ErrNotExist too.
+func homeAt(dir string) machine.Home { return machine.Home{Dir: dir, Marker: markerName} }
+
+// readMarker reads a home's marker, with machine.Home's errors.
 func readMarker(home string) (marker, error) {
 	var m marker
-	text, err := os.ReadFile(filepath.Join(home, markerName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return m, missingMarker(home)
-	}
-	if err != nil {
+	if err := homeAt(home).Read(&m); err != nil {
 		return m, err
-	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("%s: marker %s cannot be read: %w", home, markerName, errors.Join(err, providers.ErrForeign))
 	}
 	if m.Format != markerFormat || m.Cluster == "" {
 		return marker{}, fmt.Errorf("%s: its marker is not that of a Cassandra node: %w", home, providers.ErrForeign)
@@ -46,25 +39,12 @@ func readMarker(home string) (marker, error) {
 	return m, nil
 }
 
-func missingMarker(home string) error {
-	entries, err := os.ReadDir(home)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), markerName) { // a marker that was being written when its writer died
-			return fmt.Errorf("%s holds %s and no mark of ours: move it away, or choose another directory: %w", home, e.Name(), providers.ErrForeign)
-		}
-	}
-	return fs.ErrNotExist
-}
-
 // checkOwner refuses a home with another owner's mark. An empty owner accepts any.
 func (m marker) checkOwner(owner string) error {
-	if owner != "" && m.Owner != owner {
-		return fmt.Errorf("%s belongs to %s, not to %s: %w", m.Home, m.Owner, owner, providers.ErrForeign)
+	if owner == "" {
+		return nil
 	}
-	return nil
+	return homeAt(m.Home).CheckOwner(m.Owner, owner)
 }
 
 // checkSame refuses another place in a cluster than the one that the node has: Cassandra would not start with it.
@@ -82,11 +62,7 @@ func (m marker) checkSame(s Spec) error {
 // write replaces the marker at once or not at all.
 func (m marker) write(a machine.Account) error {
 	m.Format = markerFormat
-	text, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return err
-	}
-	return a.ReplaceFile(filepath.Join(m.Home, markerName), append(text, '\n'), true)
+	return homeAt(m.Home).Write(a, m)
 }
 
 // MarkedSpec returns what the marker of a home says the node should be; fs.ErrNotExist where there is none.

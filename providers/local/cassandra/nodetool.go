@@ -131,6 +131,13 @@ func Rebuild(ctx context.Context, home, owner, keyspace, from string) error {
 	}
 }
 
+// Repair has a node of ours and the others compare what they hold of a keyspace, and give each other what one of them lacks. A rebuild would
+// leave out what it brought once.
+func Repair(ctx context.Context, home, owner, keyspace string) error {
+	_, err := Nodetool(ctx, home, owner, "repair", "-full", "--", keyspace)
+	return err
+}
+
 // leaveFor bounds how long a node may hand over what it has before it is removed from outside.
 const leaveFor = 90 * time.Second
 

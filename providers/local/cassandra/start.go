@@ -82,33 +82,22 @@ func Ensure(ctx context.Context, s Spec) (Info, error) {
 	return Info{PID: processOf(s.Home), Version: in.Version}, m.write(a)
 }
 
-// claim takes the home and its lock and reads its marker; a new home gets one at once, so that whoever comes after a kill knows it as ours.
-func (s Spec) claim(ctx context.Context, a machine.Account) (*os.File, marker, error) {
-	if _, err := readMarker(s.Home); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, marker{}, err // before its owner is changed
-	}
-	if err := machine.TakeHome(a, s.Home, filepath.Dir(s.Home)); err != nil {
-		return nil, marker{}, err
-	}
-	lock, err := machine.LockHome(ctx, s.Home)
-	if err != nil {
-		return nil, marker{}, err
-	}
-	m, err := readMarker(s.Home)
-	if errors.Is(err, fs.ErrNotExist) {
-		m = marker{Spec: s}
-		err = m.write(a)
-	}
-	if err == nil {
-		err = m.checkOwner(s.Owner)
-	}
-	if err == nil {
-		err = m.checkSame(s)
-	}
-	if err != nil {
-		return nil, marker{}, errors.Join(err, lock.Close())
-	}
-	return lock, m, nil
+// claim takes the home and its lock and reads its marker, or writes the first.
+func (s Spec) claim(ctx context.Context, a machine.Account) (lock *os.File, m marker, err error) {
+	read := func() error { m, err = readMarker(s.Home); return err }
+	lock, err = homeAt(s.Home).Claim(ctx, a, read, func() error {
+		if err := read(); errors.Is(err, fs.ErrNotExist) {
+			m = marker{Spec: s}
+			return m.write(a)
+		} else if err != nil {
+			return err
+		}
+		if err := m.checkOwner(s.Owner); err != nil {
+			return err
+		}
+		return m.checkSame(s)
+	})
+	return lock, m, err
 }
 
 // installation chooses the programs: the version that the node was last started with, while it is what is asked for; else the newest that is.

@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
-	"meridian/providers"
 	"meridian/providers/local/machine"
 )
 
@@ -110,7 +107,7 @@ func Destroy(ctx context.Context, home, owner string) error {
 		if err := m.stop(ctx, hard); err != nil {
 			return err
 		}
-		return removeEmpty(home)
+		return homeAt(home).RemoveEmpty()
 	}
 	if err != nil {
 		return err
@@ -118,51 +115,7 @@ func Destroy(ctx context.Context, home, owner string) error {
 	if err := m.checkOwner(owner); err != nil {
 		return err
 	}
-	lock, err := machine.LockHome(ctx, home)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another hand was faster
-	}
-	if err != nil {
-		return err
-	}
-	defer lock.Close() // released
-	if err := m.stop(ctx, hard); err != nil {
-		return err
-	}
-	// The marker goes last: a destroy that is killed half-way is found again as ours.
-	entries, err := os.ReadDir(home)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Name() == markerName {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(home, e.Name())); err != nil {
-			return err
-		}
-	}
-	if err := os.RemoveAll(home); err != nil {
-		return err
-	}
-	return machine.SyncDir(filepath.Dir(home))
-}
-
-// removeEmpty removes a home that nobody has marked, if it is there; one that holds something is not ours.
-func removeEmpty(home string) error {
-	entries, err := os.ReadDir(home)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries { // only markers that were being written: readMarker saw to it
-		if err := os.Remove(filepath.Join(home, e.Name())); err != nil {
-			return fmt.Errorf("%s: %w", home, errors.Join(err, providers.ErrForeign))
-		}
-	}
-	return os.Remove(home)
+	return homeAt(home).Remove(ctx, func() error { return m.stop(ctx, hard) })
 }
 
 // LeaveAndDestroy takes a node of ours out of its cluster, and destroys it. One that is gone is fine.

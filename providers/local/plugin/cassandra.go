@@ -36,6 +36,9 @@ const (
 	nodeLeaveFor = 5 * time.Minute
 )
 
+// statusUnfinished is the status of a node that runs and whose cluster has no administrator yet: its making was cut short, an update finishes it.
+const statusUnfinished = "unfinished"
+
 // nodeModel is a localdb_cassandra as Terraform sees it.
 type nodeModel struct {
 	Owner           types.String `tfsdk:"owner"`
@@ -85,7 +88,7 @@ func (node) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource.S
 			},
 			"status": schema.StringAttribute{
 				Computed: true, Default: stringdefault.StaticString(string(cassandra.StateRunning)),
-				Description: "running; a look may find it stopped, gone (without its data), or foreign: another process holds its address.",
+				Description: "running; a look may find it stopped, unfinished (without its administrator), gone (without its data), or foreign: another process holds its address.",
 			},
 			"version": schema.StringAttribute{Computed: true, Description: "The exact version that runs."},
 		},
@@ -244,6 +247,9 @@ func (node) Read(ctx context.Context, req resource.ReadRequest, resp *resource.R
 			return
 		}
 		state.Settings = mapOf(have)
+		if sight.Unfinished {
+			state.Status = types.StringValue(statusUnfinished)
+		}
 	}
 	if state.AdminUser.IsNull() { // imported
 		state.AdminUser = types.StringValue(cassandra.AdminUser)

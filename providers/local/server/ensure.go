@@ -100,31 +100,20 @@ func delay() time.Duration {
 	return d
 }
 
-// claim takes the home and its lock and reads its marker; a new home gets one at once, so that whoever comes after a kill knows it as ours.
-func (s Spec) claim(ctx context.Context, a machine.Account) (*os.File, marker, error) {
-	if _, err := readMarker(s.Home); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, marker{}, err // before its owner is changed
-	}
-	if err := machine.TakeHome(a, s.Home, filepath.Dir(s.Home)); err != nil {
-		return nil, marker{}, err
-	}
-	lock, err := machine.LockHome(ctx, s.Home)
-	if err != nil {
-		return nil, marker{}, err
-	}
-	m, err := readMarker(s.Home)
-	if errors.Is(err, fs.ErrNotExist) {
-		m = marker{Spec: s}
-		m.PasswordVersion = 0 // until it is set: who imports a server that was never finished must set it
-		err = m.write(a)
-	}
-	if err == nil {
-		err = m.checkOwner(s.Owner)
-	}
-	if err != nil {
-		return nil, marker{}, errors.Join(err, lock.Close())
-	}
-	return lock, m, nil
+// claim takes the home and its lock and reads its marker, or writes the first.
+func (s Spec) claim(ctx context.Context, a machine.Account) (lock *os.File, m marker, err error) {
+	read := func() error { m, err = readMarker(s.Home); return err }
+	lock, err = homeAt(s.Home).Claim(ctx, a, read, func() error {
+		if err := read(); errors.Is(err, fs.ErrNotExist) {
+			m = marker{Spec: s}
+			m.PasswordVersion = 0 // until it is set: who imports a server that was never finished must set it
+			return m.write(a)
+		} else if err != nil {
+			return err
+		}
+		return m.checkOwner(s.Owner)
+	})
+	return lock, m, err
 }
 
 // binaries chooses the programs: those that the server was last started from, while they are what is asked for; else the newest that are.

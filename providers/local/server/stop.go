@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
 
-	"meridian/providers"
 	"meridian/providers/local/machine"
 )
 
@@ -116,7 +114,7 @@ func Destroy(ctx context.Context, home, owner string) error {
 		if err := killResidents(ctx, m.dataDir()); err != nil {
 			return err
 		}
-		return removeEmpty(home)
+		return homeAt(home).RemoveEmpty()
 	}
 	if err != nil {
 		return err
@@ -124,53 +122,14 @@ func Destroy(ctx context.Context, home, owner string) error {
 	if err := m.checkOwner(owner); err != nil {
 		return err
 	}
-	lock, err := machine.LockHome(ctx, home)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // another hand was faster
-	}
-	if err != nil {
-		return err
-	}
-	defer lock.Close()                             // released
-	if err := m.stop(ctx, immediate); err != nil { // its data goes: a walsender need not catch up first
-		return err
-	}
-	// What is half-removed must not look like a damaged cluster.
-	if err := os.Rename(m.dataDir(), m.dataDir()+".gone"); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	// The marker goes last: a destroy that is killed half-way is found again as ours.
-	entries, err := os.ReadDir(home)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.Name() == markerName {
-			continue
-		}
-		if err := os.RemoveAll(filepath.Join(home, e.Name())); err != nil {
+	return homeAt(home).Remove(ctx, func() error {
+		if err := m.stop(ctx, immediate); err != nil { // its data goes: a walsender need not catch up first
 			return err
 		}
-	}
-	if err := os.RemoveAll(home); err != nil {
-		return err
-	}
-	return machine.SyncDir(filepath.Dir(home))
-}
-
-// removeEmpty removes a home that nobody has marked, if it is there; one that holds something is not ours.
-func removeEmpty(home string) error {
-	entries, err := os.ReadDir(home)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries { // only markers that were being written: readMarker saw to it
-		if err := os.Remove(filepath.Join(home, e.Name())); err != nil {
-			return fmt.Errorf("%s: %w", home, errors.Join(err, providers.ErrForeign))
+		// What is half-removed must not look like a damaged cluster.
+		if err := os.Rename(m.dataDir(), m.dataDir()+".gone"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-	}
-	return os.Remove(home)
+		return nil
+	})
 }
