@@ -12,6 +12,8 @@ type InspectInput struct {
 	Objects     Objects
 	// Links are those that read from this region.
 	Links []stacks.Link
+	// Peers are the database's other regions that answer somewhere.
+	Peers []Target
 }
 
 // Inspector says how what is inside of a server differs from what was made there: databases and users that are gone, passwords that are

@@ -163,11 +163,11 @@ type LinkInput struct {
 	From, To  Target
 	// Password of the replication role on the source.
 	Password string
-	// Rebuild fills the target's new part of a database from the source, and returns once it is full. nil where the target's provider does that
-	// by itself.
-	Rebuild Rebuild
-	Objects Objects
-	MaxLag  time.Duration
+	// Rebuild fills the target's part of a database from the source, and returns once it is full; RebuildSource the source's part from the
+	// target, where a database spanned it no more. nil where the region's provider does that by itself.
+	Rebuild, RebuildSource Rebuild
+	Objects                Objects
+	MaxLag                 time.Duration
 }
 
 // LinkStatus is what one look at a link found.
@@ -196,6 +196,11 @@ type DatabaseValidator interface {
 	ValidateDatabase(ctx context.Context, db stacks.Database) []stacks.Diagnostic
 }
 
+// ReservedNames are the names of databases and users that belong to an engine. Meridian's own are reserved besides. It is pure.
+type ReservedNames interface {
+	ReservedNames() stacks.Reserved
+}
+
 // JoinInput is a region whose database is made from another's.
 type JoinInput struct {
 	Stack     stacks.StackID // of the region that joins
@@ -210,13 +215,19 @@ type Joiner interface {
 	JoinRegion(ctx context.Context, in JoinInput) error
 }
 
-// Rebuild fills a region's new part of one database from another region, as the engine names both, and returns once it is full. It may be
-// repeated: what is there is not brought again.
-type Rebuild func(ctx context.Context, database, from string) error
+// Fill is one region's part of a database that is to be filled from another region, as the engine names both.
+type Fill struct {
+	Database, From string
+	// Again says that it was full once, and lacks what was written while the database did not span the region.
+	Again bool
+}
+
+// Rebuild fills a region's part of one database, and returns once it is full. It may be repeated.
+type Rebuild func(ctx context.Context, fill Fill) error
 
 // Rebuilder is a provider whose regions do not fill themselves when a database comes to span them.
 type Rebuilder interface {
-	Rebuild(ctx context.Context, in ModuleInput, database, from string) error
+	Rebuild(ctx context.Context, in ModuleInput, fill Fill) error
 }
 
 // ConnectionStrings prints how a person or program connects, for one logical database and user; password is put in where not empty.

@@ -55,6 +55,19 @@ func (r *Registry) ValidateDatabase(ctx context.Context, db stacks.Database) []s
 	return c.ValidateDatabase(ctx, db)
 }
 
+// ReservedNames asks the engine; one that reserves none, or that is not there, has none.
+func (r *Registry) ReservedNames(engine string) stacks.Reserved {
+	e, err := r.Engine(engine)
+	if err != nil {
+		return stacks.Reserved{}
+	}
+	c, err := As[ReservedNames](e)
+	if err != nil {
+		return stacks.Reserved{}
+	}
+	return c.ReservedNames()
+}
+
 // ValidateRegion asks the region's provider; one that checks nothing, or that is not there, has nothing to say.
 func (r *Registry) ValidateRegion(ctx context.Context, db stacks.Database, region stacks.Region) []stacks.Diagnostic {
 	p, err := r.Provider(region.Provider)

@@ -61,6 +61,13 @@ func (capabilities) ValidateDatabase(context.Context, stacks.Database) []stacks.
 	return nil
 }
 
+func (capabilities) ReservedNames(engine string) stacks.Reserved {
+	if engine == "cassandra" {
+		return stacks.Reserved{Databases: []string{"system"}, Users: []string{"token"}, Prefixes: []string{"system_"}}
+	}
+	return stacks.Reserved{Databases: []string{"postgres"}, Users: []string{"public"}, Prefixes: []string{"pg_"}}
+}
+
 func (capabilities) LinkModes(engine, from, to string) []stacks.LinkMode {
 	if engine == "cassandra" {
 		return []stacks.LinkMode{stacks.LinkDatacenter}

@@ -38,14 +38,24 @@ var (
 	versionShape = regexp.MustCompile(`^[0-9]{1,5}(\.[0-9]{1,5}){0,3}$`)
 )
 
-// reserved are names of logical databases and users that belong to the engine or to Meridian.
-var reserved = map[string][]string{
-	"database": {"postgres", "template0", "template1", "meridian"},
-	"user":     {"postgres", "public", "none", "meridian"},
+// Reserved are names that users of a database may not take.
+type Reserved struct {
+	Databases, Users []string
+	// Prefixes are those of either.
+	Prefixes []string
 }
 
-// reservedPrefixes are PostgreSQL's own and Meridian's.
-var reservedPrefixes = []string{"pg_", "meridian_"}
+// ours are Meridian's own, whatever the engine.
+var ours = Reserved{Databases: []string{"meridian"}, Users: []string{"meridian"}, Prefixes: []string{"meridian_"}}
+
+// has reports whether a name of a "database" or "user" is reserved.
+func (r Reserved) has(what, name string) bool {
+	names := r.Databases
+	if what == "user" {
+		names = r.Users
+	}
+	return slices.Contains(names, name) || slices.ContainsFunc(r.Prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
+}
 
 // label refuses what is no DNS label of at most so many bytes, and reports whether the name is good.
 func (c *checker) label(what, path, name string, most int) bool {
@@ -67,7 +77,7 @@ func (c *checker) identifier(what, path, name string) bool {
 		c.refuse("name.long", path, fmt.Sprintf("shorten it by %d", len(name)-MaxIdentifier), "%s %q has %d characters; at most %d are allowed", what, brief(name), len(name), MaxIdentifier)
 	case !identifier.MatchString(name):
 		c.refuse("name.invalid", path, "use lower-case letters, digits and underscores, not starting with a digit"+example(name, "_"), "%s %q cannot be used as a name", what, brief(name))
-	case slices.Contains(reserved[what], name) || slices.ContainsFunc(reservedPrefixes, func(p string) bool { return strings.HasPrefix(name, p) }):
+	case ours.has(what, name) || c.reserved.has(what, name):
 		c.refuse("name.reserved", path, "choose another name", "%s %q is reserved", what, brief(name))
 	default:
 		return true

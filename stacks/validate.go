@@ -16,6 +16,8 @@ type Capabilities interface {
 	EngineVersions(ctx context.Context, provider, engine string) ([]string, error)
 	// ValidateDatabase asks the engine what only it knows of its databases, users and links; its diagnostics carry Field paths.
 	ValidateDatabase(ctx context.Context, db Database) []Diagnostic
+	// ReservedNames are the names that belong to an engine.
+	ReservedNames(engine string) Reserved
 	// LinkModes lists the modes that a link from a region of one provider to one of another can have with an engine.
 	LinkModes(engine, from, to string) []LinkMode
 	// ValidateRegion asks the region's provider; its diagnostics carry Field paths.
@@ -48,6 +50,9 @@ func Check(ctx context.Context, sources []Source, defaultNamespace string, caps 
 // Validate checks one document against every rule that needs no other revision. caps nil means the shape only, offline.
 func Validate(ctx context.Context, l Loaded, caps Capabilities) []Diagnostic {
 	c := checker{l: l, db: l.Spec}
+	if caps != nil {
+		c.reserved = caps.ReservedNames(l.Spec.Spec.Engine.Name)
+	}
 	c.metadata()
 	if l.doc != nil && !l.has("spec") {
 		c.refuse("spec.required", "spec", "say at least engine and regions", "spec is missing")
@@ -72,6 +77,8 @@ type checker struct {
 	l  Loaded
 	db Database
 	ds []Diagnostic
+	// reserved are the engine's names.
+	reserved Reserved
 }
 
 // add reports a diagnostic, unless loading complained about its field already or there are too many.

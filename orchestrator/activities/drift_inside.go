@@ -87,7 +87,30 @@ func (a *Activities) inspect(ctx context.Context, j driftJob, region string, t p
 	if err != nil {
 		return nil, err
 	}
-	return inspector.Inspect(ctx, t, providers.InspectInput{Incarnation: j.check.Incarnation, Objects: objects, Links: links})
+	peers, err := a.peers(ctx, j, region)
+	if err != nil {
+		return nil, err
+	}
+	return inspector.Inspect(ctx, t, providers.InspectInput{Incarnation: j.check.Incarnation, Objects: objects, Links: links, Peers: peers})
+}
+
+// peers are the other regions of a database that answer somewhere.
+func (a *Activities) peers(ctx context.Context, j driftJob, region string) ([]providers.Target, error) {
+	var out []providers.Target
+	for _, r := range j.spec.Spec.Regions {
+		if r.Name == region {
+			continue
+		}
+		t, err := a.target(ctx, stackID(j.run, r.Name), j.spec)
+		if errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
 }
 
 // cloudsWord is what the control plane says of a region that does not answer, "" where it says nothing.

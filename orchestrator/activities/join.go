@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 
+	"meridian/persistence/catalog"
 	"meridian/providers"
+	"meridian/stacks"
 )
 
 // join takes a region whose database is made from another's into that one's cluster, where the engine makes one of them. It returns what is
@@ -41,7 +43,25 @@ func rebuild(provider providers.Provider, module providers.ModuleInput) provider
 	if err != nil {
 		return nil
 	}
-	return func(ctx context.Context, database, from string) error {
-		return rebuilder.Rebuild(ctx, module, database, from)
+	return func(ctx context.Context, fill providers.Fill) error { return rebuilder.Rebuild(ctx, module, fill) }
+}
+
+// rebuildOf is rebuild for a region of a spec; nil where it is none of its regions any more.
+func (a *Activities) rebuildOf(ctx context.Context, run catalog.Run, spec stacks.Database, name string) (providers.Rebuild, error) {
+	region, ok := spec.Region(name)
+	if !ok {
+		return nil, nil
 	}
+	provider, err := a.Registry.Provider(region.Provider)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := providers.As[providers.Rebuilder](provider); err != nil {
+		return nil, nil //nolint:nilerr // it fills its regions by itself
+	}
+	module, err := a.moduleInput(ctx, work{run: run, spec: spec, region: region, stack: stackID(run, name), provider: provider})
+	if err != nil {
+		return nil, err
+	}
+	return rebuild(provider, module), nil
 }

@@ -80,27 +80,20 @@ func (a *Activities) linkInput(ctx context.Context, run catalog.Run, spec stacks
 		MaxLag: timeDuration(spec.Spec.Replication.MaxLag),
 	}
 	for _, side := range []struct {
-		region string
-		target *providers.Target
-	}{{link.From, &in.From}, {link.To, &in.To}} {
+		region  string
+		target  *providers.Target
+		rebuild *providers.Rebuild
+	}{{link.From, &in.From, &in.RebuildSource}, {link.To, &in.To, &in.Rebuild}} {
 		*side.target, err = a.target(ctx, stackID(run, side.region), spec)
 		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
 			return in, err
 		}
 		side.target.Region = side.region
+		if *side.rebuild, err = a.rebuildOf(ctx, run, spec, side.region); err != nil {
+			return in, err
+		}
 	}
 	in.To.Follows = link.Mode == stacks.LinkPhysical
-	if to, ok := spec.Region(link.To); ok {
-		provider, err := a.Registry.Provider(to.Provider)
-		if err != nil {
-			return in, err
-		}
-		module, err := a.moduleInput(ctx, work{run: run, spec: spec, region: to, stack: stackID(run, to.Name), provider: provider})
-		if err != nil {
-			return in, err
-		}
-		in.Rebuild = rebuild(provider, module)
-	}
 	return in, nil
 }
 

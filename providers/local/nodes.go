@@ -135,9 +135,13 @@ func (p nodes) controlPlane(ctx context.Context, in providers.ModuleInput) (prov
 	return status, nil
 }
 
-// Rebuild has a region's node fetch the rows of a keyspace from another data centre.
-func (p *Provider) Rebuild(ctx context.Context, in providers.ModuleInput, database, from string) error {
-	return cassandra.Rebuild(ctx, in.Placement.Values[valueDataDir], p.owner(in.Stack), database, from)
+// Rebuild has a region's node fetch the rows of a keyspace from another data centre, or, where it had them once, those that it lacks.
+func (p *Provider) Rebuild(ctx context.Context, in providers.ModuleInput, fill providers.Fill) error {
+	home, owner := in.Placement.Values[valueDataDir], p.owner(in.Stack)
+	if fill.Again {
+		return cassandra.Repair(ctx, home, owner, fill.Database)
+	}
+	return cassandra.Rebuild(ctx, home, owner, fill.Database, fill.From)
 }
 
 // locateNode looks at the home's lock, mark and process. A home without data is nothing to import: a create takes it up.

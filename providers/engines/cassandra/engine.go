@@ -30,6 +30,8 @@ var (
 	_ providers.ObjectEnsurer     = Engine{}
 	_ providers.Joiner            = Engine{}
 	_ providers.Linker            = Engine{}
+	_ providers.Inspector         = Engine{}
+	_ providers.ReservedNames     = Engine{}
 	_ providers.LinkModes         = Engine{}
 	_ providers.DatabaseValidator = Engine{}
 	_ providers.ConnectionStrings = Engine{}
@@ -116,24 +118,18 @@ func openAs(ctx context.Context, t providers.Target, user, password string) (*go
 	}
 }
 
-// Probe asks a query.
+// Probe asks a query. A login that is refused is ErrDenied: not for good, as a new node hears of its users a moment after it answers.
 func (Engine) Probe(ctx context.Context, t providers.Target) error {
 	s, err := open(ctx, t)
+	if refused(err) {
+		return fmt.Errorf("%w: %w", err, providers.ErrDenied)
+	}
 	if err != nil {
 		return err
 	}
 	defer s.Close()
-	_, err = s.local(ctx)
+	_, err = s.members(ctx, t)
 	return err
-}
-
-// local is the data centre of the session's node.
-func (s *session) local(ctx context.Context) (string, error) {
-	var dc string
-	if err := s.Query("SELECT data_center FROM system.local").WithContext(ctx).Consistency(gocql.One).Scan(&dc); err != nil {
-		return "", fmt.Errorf("ask region %s: %w", s.region, err)
-	}
-	return dc, nil
 }
 
 // exec runs a statement. A change of the schema on which not all nodes agree in time is an error too: it is repeated.

@@ -3,8 +3,6 @@ package cassandra
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
 
 	"meridian/providers"
 )
@@ -20,37 +18,30 @@ func (Engine) JoinRegion(ctx context.Context, in providers.JoinInput) error {
 		return err
 	}
 	defer s.Close()
-	from, err := s.local(ctx)
+	from, to, err := s.sides(ctx, in.From, in.To)
 	if err != nil {
 		return err
 	}
-	to, err := s.datacenterOf(ctx, in.To)
+	to.rebuild = in.Rebuild
+	all, err := s.keyspaces(ctx)
 	if err != nil {
 		return err
 	}
-	all, err := s.keyspaces(ctx, from)
-	if err != nil {
-		return err
-	}
-	return s.span(ctx, all, []string{"system_auth", own}, from, to, in.Rebuild)
+	return s.span(ctx, all, []string{"system_auth", own}, from, to)
 }
 
-// datacenterOf is what the cluster calls the data centre of a region that cannot be logged in to.
-func (s *session) datacenterOf(ctx context.Context, t providers.Target) (string, error) {
-	iter := s.Query("SELECT native_address, native_port, data_center FROM system.peers_v2").WithContext(ctx).Consistency(1).Iter()
-	var address net.IP
-	var port int
-	var dc, found string
-	for iter.Scan(&address, &port, &dc) {
-		if address.Equal(net.ParseIP(t.Endpoint.Host)) && port == t.Endpoint.Port {
-			found = dc
-		}
+// sides are the data centres of two regions; the second need not let anybody in.
+func (s *session) sides(ctx context.Context, a, b providers.Target) (from, to side, err error) {
+	members, err := s.members(ctx, a)
+	if err != nil {
+		return from, to, err
 	}
-	if err := iter.Close(); err != nil {
-		return "", fmt.Errorf("nodes that region %s sees: %w", s.region, err)
+	i := find(members, b)
+	if i < 0 {
+		return from, to, errJoining
 	}
-	if found == "" {
-		return "", errJoining
-	}
-	return found, nil
+	nodes := count(members)
+	from.dc, to.dc = members[0].datacenter, members[i].datacenter
+	from.nodes, to.nodes = nodes[from.dc], nodes[to.dc]
+	return from, to, nil
 }

@@ -23,7 +23,7 @@ const (
 
 // EnsureLink has the link's keyspaces span the target's data centre and fills it.
 func (Engine) EnsureLink(ctx context.Context, in providers.LinkInput) error {
-	s, from, to, err := sides(ctx, in)
+	s, from, to, err := open2(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -31,25 +31,23 @@ func (Engine) EnsureLink(ctx context.Context, in providers.LinkInput) error {
 	if err := s.fence(ctx, "link "+in.Link.Name(), in.RunNumber); err != nil {
 		return err
 	}
-	all, err := s.keyspaces(ctx, from)
+	all, err := s.keyspaces(ctx)
 	if err != nil {
 		return err
 	}
-	return s.span(ctx, all, append(slices.Clone(shared), in.Link.Databases...), from, to, in.Rebuild)
+	return s.span(ctx, all, append(slices.Clone(shared), in.Link.Databases...), from, to)
 }
 
-// sides opens the source and names both data centres.
-func sides(ctx context.Context, in providers.LinkInput) (s *session, from, to string, err error) {
+// open2 opens a link's source and names both data centres.
+func open2(ctx context.Context, in providers.LinkInput) (s *session, from, to side, err error) {
 	if s, err = open(ctx, in.From); err != nil {
-		return nil, "", "", err
+		return nil, from, to, err
 	}
-	if from, err = s.local(ctx); err == nil {
-		to, err = s.datacenterOf(ctx, in.To)
-	}
-	if err != nil {
+	if from, to, err = s.sides(ctx, in.From, in.To); err != nil {
 		s.Close()
-		return nil, "", "", err
+		return nil, from, to, err
 	}
+	from.rebuild, to.rebuild = in.RebuildSource, in.Rebuild
 	return s, from, to, nil
 }
 
@@ -59,7 +57,7 @@ func (Engine) CheckLink(ctx context.Context, in providers.LinkInput) (providers.
 	pending := func(format string, args ...any) (providers.LinkStatus, error) {
 		return providers.LinkStatus{State: providers.StatePending, Message: fmt.Sprintf(format, args...)}, nil
 	}
-	s, from, to, err := sides(ctx, in)
+	s, from, to, err := open2(ctx, in)
 	if errors.Is(err, errJoining) {
 		return pending("%s", err)
 	}
@@ -67,23 +65,25 @@ func (Engine) CheckLink(ctx context.Context, in providers.LinkInput) (providers.
 		return providers.LinkStatus{}, err
 	}
 	defer s.Close()
-	all, err := s.keyspaces(ctx, from)
+	all, err := s.keyspaces(ctx)
 	if err != nil {
 		return providers.LinkStatus{}, err
 	}
 	for _, name := range append(slices.Clone(shared), in.Link.Databases...) {
-		for _, dc := range []string{from, to} {
-			if all[name][dc] == 0 {
+		for _, dc := range []string{from.dc, to.dc} {
+			if all[name].dcs[dc] == 0 {
 				return providers.LinkStatus{State: providers.StateFailed, Message: fmt.Sprintf("keyspace %s does not span data centre %s; apply again to have it span it", name, dc)}, nil
 			}
 		}
 	}
-	open1, err := s.unfilled(ctx, to)
-	if err != nil {
-		return providers.LinkStatus{}, err
-	}
-	if len(open1) > 0 {
-		return pending("filling %s: %s", to, strings.Join(open1, ", "))
+	for _, dc := range []string{from.dc, to.dc} {
+		fills, err := s.fills(ctx, dc)
+		if err != nil {
+			return providers.LinkStatus{}, err
+		}
+		if lacks := unfilled(fills); len(lacks) > 0 {
+			return pending("filling %s: %s", dc, strings.Join(lacks, ", "))
+		}
 	}
 	other, err := open(ctx, in.To)
 	if err != nil {
@@ -160,25 +160,22 @@ func (Engine) RemoveLink(ctx context.Context, in providers.LinkInput) error {
 	if err := s.fence(ctx, "link "+in.Link.Name(), in.RunNumber); err != nil {
 		return err
 	}
-	from, err := s.local(ctx)
+	members, err := s.members(ctx, in.From)
 	if err != nil {
 		return err
 	}
-	to, err := s.datacenterOf(ctx, in.To)
-	if errors.Is(err, errJoining) { // its node has left already: it has the region's name, where nobody gave it another
-		to, err = in.Link.To, nil
+	from, to := members[0].datacenter, in.Link.To
+	if i := find(members, in.To); i >= 0 { // else its node has left already: it has the region's name, where nobody gave it another
+		to = members[i].datacenter
 	}
-	if err != nil {
-		return err
-	}
-	all, err := s.keyspaces(ctx, from)
+	all, err := s.keyspaces(ctx)
 	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
-		dcs := all[name]
+		dcs := all[name].dcs
 		// Cassandra keeps users and rights in each data centre that has nodes: they go out of it after the node, by the next EnsureObjects.
-		if _, spans := dcs[to]; !spans || to == from || name == "system_auth" {
+		if dcs[to] == 0 || to == from || name == "system_auth" {
 			continue
 		}
 		less := maps.Clone(dcs)
@@ -189,6 +186,9 @@ func (Engine) RemoveLink(ctx context.Context, in providers.LinkInput) error {
 		if err := s.alter(ctx, name, less); err != nil {
 			return err
 		}
+	}
+	if err := s.exec(ctx, "DELETE FROM "+own+".places WHERE region = ?", in.Link.To); err != nil {
+		return fmt.Errorf("forget the place of %s: %w", in.Link.To, err)
 	}
 	if err := s.exec(ctx, "DELETE FROM "+own+".rebuilds WHERE datacenter = ?", to); err != nil {
 		return fmt.Errorf("forget what was filled in %s: %w", to, err)

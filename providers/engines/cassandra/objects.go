@@ -3,6 +3,7 @@ package cassandra
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -19,24 +20,32 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 		return report, err
 	}
 	defer s.Close()
-	home, err := s.local(ctx)
+	members, err := s.members(ctx, t)
 	if err != nil {
 		return report, err
 	}
-	if err := s.ensureOwn(ctx, home); err != nil {
+	home, nodes := members[0].datacenter, count(members)
+	if err := s.ensureOwn(ctx, home, nodes[home]); err != nil {
 		return report, err
 	}
-	if err := s.place(ctx, home); err != nil {
+	names := slices.Clone(shared)
+	for _, d := range o.Databases {
+		names = append(names, d.Name)
+	}
+	if err := s.place(ctx, names, home, nodes); err != nil {
 		return report, err
 	}
 	if err := s.fence(ctx, t.Region, o.RunNumber); err != nil {
 		return report, err
 	}
-	all, err := s.keyspaces(ctx, home)
+	if err := s.exec(ctx, "INSERT INTO "+own+".places (region, datacenter, rack) VALUES (?, ?, ?)", t.Region, home, members[0].rack); err != nil {
+		return report, fmt.Errorf("note the place of %s: %w", t.Region, err)
+	}
+	all, err := s.keyspaces(ctx)
 	if err != nil {
 		return report, err
 	}
-	roles, err := s.roles(ctx)
+	roles, err := s.logins(ctx)
 	if err != nil {
 		return report, err
 	}
@@ -44,8 +53,9 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 		if u.Drop {
 			continue
 		}
+		_, there := roles[u.Name]
 		switch {
-		case !slices.Contains(roles, u.Name):
+		case !there:
 			report.Changed = append(report.Changed, "created user "+u.Name)
 			err = s.exec(ctx, "CREATE ROLE IF NOT EXISTS "+ident(u.Name)+" WITH LOGIN = true AND PASSWORD = "+text(o.Passwords[u.Name]))
 		case !knows(ctx, t, u.Name, o.Passwords[u.Name]):
@@ -57,10 +67,7 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 		}
 	}
 	// A new keyspace spans what ours spans: while it is empty, no data centre has to be filled.
-	wide := map[string]int{home: replicas}
-	if dcs := all[own]; len(dcs) > 0 {
-		wide = dcs
-	}
+	wide := all[own].dcs
 	wanted := map[string]bool{own: true}
 	for _, d := range o.Databases {
 		wanted[d.Name] = true
@@ -100,7 +107,7 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 			report.Unmanaged = append(report.Unmanaged, "database "+name)
 		}
 	}
-	for _, role := range roles {
+	for _, role := range slices.Sorted(maps.Keys(roles)) {
 		i := slices.IndexFunc(o.Users, func(u stacks.User) bool { return u.Name == role })
 		switch {
 		case i >= 0 && o.Users[i].Drop:
@@ -114,20 +121,6 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 	}
 	slices.Sort(report.Unmanaged)
 	return report, nil
-}
-
-// roles lists the roles of the cluster.
-func (s *session) roles(ctx context.Context) ([]string, error) {
-	iter := s.Query("SELECT role FROM system_auth.roles").WithContext(ctx).Iter()
-	var out []string
-	var role string
-	for iter.Scan(&role) {
-		out = append(out, role)
-	}
-	if err := iter.Close(); err != nil {
-		return nil, fmt.Errorf("users of region %s: %w", s.region, err)
-	}
-	return out, nil
 }
 
 // knows reports whether a user can log in with its password. Only a refusal says no.

@@ -3,14 +3,17 @@ package cassandra
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 
 	"meridian/stacks"
 )
 
 // maxKeyspace is the length of a keyspace's name.
 const maxKeyspace = 48
+
+// ReservedNames are Cassandra's own keyspaces, the superuser that everybody knows, and the name by which Astra knows a token.
+func (Engine) ReservedNames() stacks.Reserved {
+	return stacks.Reserved{Databases: []string{"system"}, Users: []string{"cassandra", "token"}, Prefixes: []string{"system_"}}
+}
 
 // ValidateDatabase checks keyspaces and links: every replica is a data centre of the primary's cluster, and has one link from it.
 func (Engine) ValidateDatabase(_ context.Context, db stacks.Database) []stacks.Diagnostic {
@@ -20,16 +23,8 @@ func (Engine) ValidateDatabase(_ context.Context, db stacks.Database) []stacks.D
 	}
 	for i, d := range db.Spec.Databases {
 		field := fmt.Sprintf("spec.databases[%d].name", i)
-		switch {
-		case len(d.Name) > maxKeyspace:
+		if len(d.Name) > maxKeyspace {
 			refuse("name.long", field, fmt.Sprintf("shorten it by %d", len(d.Name)-maxKeyspace), "keyspace %q has %d characters; at most %d are allowed", d.Name, len(d.Name), maxKeyspace)
-		case strings.HasPrefix(d.Name, "system"):
-			refuse("name.reserved", field, "choose another name", "keyspace %q is reserved", d.Name)
-		}
-	}
-	for i, u := range db.Spec.Users {
-		if slices.Contains([]string{"cassandra", "token"}, u.Name) {
-			refuse("name.reserved", fmt.Sprintf("spec.users[%d].name", i), "choose another name", "user %q is reserved", u.Name)
 		}
 	}
 	rep := db.Spec.Replication

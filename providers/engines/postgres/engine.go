@@ -25,6 +25,7 @@ var (
 	_ providers.SlotLister        = (*Engine)(nil)
 	_ providers.LinkModes         = (*Engine)(nil)
 	_ providers.Inspector         = (*Engine)(nil)
+	_ providers.ReservedNames     = (*Engine)(nil)
 	_ providers.Sweeper           = (*Engine)(nil)
 )
 

@@ -6,7 +6,13 @@ import (
 	"strings"
 
 	"meridian/providers"
+	"meridian/stacks"
 )
+
+// ReservedNames are PostgreSQL's own databases and roles, and its prefix.
+func (*Engine) ReservedNames() stacks.Reserved {
+	return stacks.Reserved{Databases: []string{"postgres", "template0", "template1"}, Users: []string{"postgres", "public", "none"}, Prefixes: []string{"pg_"}}
+}
 
 // heartbeatSchema holds what is ours in a linked database.
 const heartbeatSchema = "meridian"
