@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -126,6 +127,67 @@ func TestAnObsoleteSpoolIsDropped(t *testing.T) {
 	w.clean()
 }
 
+// TestAHeldLockKeepsTheSpool: an attempt has nothing to ship, but something still holds its stack's lock: it may be at work in there.
+func TestAHeldLockKeepsTheSpool(t *testing.T) {
+	w := newWorld(t)
+	w.born()
+	first, second := w.put(journal.StepPlan, w.items(1, 0), nil), w.put(journal.StepPlan, w.items(1, 0), nil)
+	w.leave(first, journal.StepPlan, journal.Fence{Epoch: 1, Number: 99, Attempt: "dead"}, boot(t))
+	left := filepath.Join(w.site.WorkDir(w.id), "left")
+	check(t, os.MkdirAll(w.site.WorkDir(w.id), 0o700))
+	check(t, os.WriteFile(left, nil, 0o600))
+	held, err := os.OpenFile(w.site.StackLock(w.id), os.O_RDWR|os.O_CREATE, 0o600)
+	check(t, err)
+	check(t, syscall.Flock(int(held.Fd()), syscall.LOCK_EX))
+	if a := w.sweep(); len(a.Cleaned) != 0 || !slices.Equal(a.Pending, []string{w.id.String()}) {
+		t.Errorf("sweep: %+v", a)
+	}
+	if r := w.do(first); r.Outcome != journal.OutcomeFailed || r.Diagnostics[0].Rule != runner.RuleStackHeld {
+		t.Errorf("result: %+v", r)
+	}
+	for _, path := range []string{left, filepath.Join(w.site.SpoolDir(w.id), "attempt.json")} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("it was removed under who holds the lock: %v", err)
+		}
+	}
+	check(t, held.Close())
+	if r := w.do(second); r.Outcome != journal.OutcomeChanges {
+		t.Errorf("result: %+v", r)
+	}
+	w.clean()
+}
+
+// TestWhatNoStoreKnowsIsKept: the store was put back to before an apply that had made something. What that left is all that tells of it.
+func TestWhatNoStoreKnowsIsKept(t *testing.T) {
+	w := newWorld(t)
+	w.born()
+	w.leave(w.run.ID+"/ankara/apply.77", journal.StepApply, journal.Fence{Epoch: 1, Number: 99, Attempt: "dead"}, boot(t))
+	spool := w.site.SpoolDir(w.id)
+	check(t, os.WriteFile(filepath.Join(spool, "shim.json"), []byte(`{"pid":1,"start":1,"session":1}`), 0o600))
+	st, _ := w.state()
+	newer, err := terraform.RaiseSerial(st.Payload)
+	check(t, err)
+	check(t, os.MkdirAll(w.site.WorkDir(w.id), 0o700))
+	check(t, os.WriteFile(filepath.Join(w.site.WorkDir(w.id), terraform.StateFileName), newer, 0o600))
+	if a := w.sweep(); len(a.Cleaned) != 0 || !slices.Equal(a.Pending, []string{w.id.String()}) {
+		t.Errorf("sweep: %+v", a)
+	}
+	step := w.put(journal.StepPlan, w.items(1, 0), nil)
+	if r := w.do(step); r.Outcome != journal.OutcomeFailed || r.Diagnostics[0].Rule != runner.RuleSpoolUnknown {
+		t.Errorf("result: %+v", r)
+	}
+	kept, err := os.ReadFile(filepath.Join(spool, "state.snapshot"))
+	check(t, err)
+	if !bytes.HasSuffix(kept, newer) {
+		t.Errorf("the spool has %q, terraform left %q", kept, newer)
+	}
+	check(t, os.Rename(spool, filepath.Join(t.TempDir(), "kept"))) // as the diagnostic says
+	if r := w.do(w.put(journal.StepPlan, w.items(1, 0), nil)); r.Outcome != journal.OutcomeChanges {
+		t.Errorf("result: %+v", r)
+	}
+	w.clean()
+}
+
 // TestAnotherBoot: after a reboot every process of an attempt is dead, and its pids belong to others.
 func TestAnotherBoot(t *testing.T) {
 	w := newWorld(t)
@@ -151,6 +213,22 @@ func TestAnotherBoot(t *testing.T) {
 	w.clean()
 }
 
+// sweep has a runner clean what others left.
+func (w *world) sweep() (a runner.SweepAnswer) {
+	w.t.Helper()
+	out := filepath.Join(w.t.TempDir(), "out")
+	f, err := os.Create(out)
+	check(w.t, err)
+	defer f.Close()
+	if code := runner.Main([]string{terraform.VerbSweep, "--data", w.site.Root}, f, os.Stderr); code != 0 {
+		w.t.Fatalf("exit code %d", code)
+	}
+	data, err := os.ReadFile(out)
+	check(w.t, err)
+	check(w.t, json.Unmarshal(data, &a))
+	return a
+}
+
 func TestSweep(t *testing.T) {
 	w := newWorld(t)
 	site := w.born()
@@ -158,32 +236,18 @@ func TestSweep(t *testing.T) {
 	w.do(done)
 	head, err := w.journal.Head(context.Background(), w.id)
 	check(t, err)
-	sweep := func() (a runner.SweepAnswer) {
-		t.Helper()
-		out := filepath.Join(t.TempDir(), "out")
-		f, err := os.Create(out)
-		check(t, err)
-		defer f.Close()
-		if code := runner.Main([]string{terraform.VerbSweep, "--data", w.site.Root}, f, os.Stderr); code != 0 {
-			t.Fatalf("exit code %d", code)
-		}
-		data, err := os.ReadFile(out)
-		check(t, err)
-		check(t, json.Unmarshal(data, &a))
-		return a
-	}
 	// A runner that died after its result and before it cleaned.
 	w.leave(done, journal.StepPlan, head.Fence, boot(t))
 	check(t, os.MkdirAll(w.site.WorkDir(w.id), 0o700))
 	check(t, os.WriteFile(filepath.Join(w.site.WorkDir(w.id), terraform.PlanFile), []byte("secret"), 0o600))
-	if a := sweep(); !slices.Equal(a.Cleaned, []string{w.id.String()}) || len(a.Pending) != 0 {
+	if a := w.sweep(); !slices.Equal(a.Cleaned, []string{w.id.String()}) || len(a.Pending) != 0 {
 		t.Errorf("sweep: %+v", a)
 	}
 	w.clean()
 	// One that died in the middle is not the sweep's.
 	next := w.put(journal.StepPlan, w.items(1, 0), nil)
 	w.leave(next, journal.StepPlan, w.take(next, site), boot(t))
-	if a := sweep(); len(a.Cleaned) != 0 || !slices.Equal(a.Pending, []string{w.id.String()}) {
+	if a := w.sweep(); len(a.Cleaned) != 0 || !slices.Equal(a.Pending, []string{w.id.String()}) {
 		t.Errorf("sweep: %+v", a)
 	}
 	w.do(next)

@@ -34,6 +34,7 @@ const (
 	RuleStackHeld        = "stack.held" // a foreign process holds the stack's lock
 	RuleStateDamaged     = "state.damaged"
 	RuleSpoolDamaged     = "site.spool"
+	RuleSpoolUnknown     = "site.unknown" // what an apply left was never shipped to this store
 )
 
 // refusal ends a step with a result before terraform is started.

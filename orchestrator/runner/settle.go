@@ -130,7 +130,8 @@ func (w *worker) current(ctx context.Context, att attempt) (journal.Step, bool, 
 }
 
 // discard drops an attempt that has nothing to ship: terraform was never started, or its step is finished and only the cleaning was
-// left, or another attempt has the head. Nothing of it may run any more.
+// left, or another attempt has the head. Nothing of it may run any more: while something holds the stack's lock, all stays as it is, and
+// whoever comes next drops it. So does what this store never heard of, until a person has looked.
 func (r *run) discard(ctx context.Context) (*lock, []procStat, error) {
 	if r.family.lives() {
 		r.log.Warn("wait for a terraform whose attempt no longer has the head", "attempt", r.att.ID)
@@ -142,14 +143,39 @@ func (r *run) discard(ctx context.Context) (*lock, []procStat, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	var foreign []procStat
 	if l == nil {
-		foreign = holders(r.family.lock)
+		foreign := holders(r.family.lock)
+		r.log.Warn("an attempt with nothing to ship is kept: its stack's lock is held", "attempt", r.att.ID, "held_by", name(foreign))
+		return nil, foreign, nil
+	}
+	if r.att.Kind == journal.StepApply {
+		r.lastLook()
+	}
+	unknown, err := r.unknown(ctx, r.att)
+	if err != nil {
+		l.close()
+		return nil, nil, err
+	}
+	if unknown {
+		l.close()
+		return nil, nil, refuse(RuleSpoolUnknown, "An earlier apply was never shipped to this store",
+			"step "+r.att.Step+" has no result there: the store was put back older, or is another one",
+			"nothing was touched; keep "+r.spool.dir+" elsewhere (its "+snapshotFile+" may be newer than the newest state), see what is left in the world with meridian fsck and meridian orphans list, then apply again")
 	}
 	if err := r.clean(r.att.Stack); err != nil {
 		l.close()
 		return nil, nil, err
 	}
 	r.log.Info("dropped an attempt with nothing to ship", "attempt", r.att.ID)
-	return l, foreign, nil
+	return l, nil, nil
+}
+
+// unknown reports whether an attempt that does not have the head may have changed the world without this store's knowing: its terraform was
+// started to apply, and its step has no result. Whoever overtakes an attempt gives its step one.
+func (w *worker) unknown(ctx context.Context, att attempt) (bool, error) {
+	if att.Kind != journal.StepApply || !(spool{w.site.SpoolDir(att.Stack)}).has(shimFile) {
+		return false, nil
+	}
+	done, err := w.hasResult(ctx, att.Step)
+	return !done, err
 }

@@ -12,12 +12,13 @@ import (
 
 // SweepAnswer is what `meridian-runner sweep` prints.
 type SweepAnswer struct {
-	// Cleaned are the stacks whose leftovers were removed; Pending those whose last attempt must be adopted (`step --adopt`).
+	// Cleaned are the stacks whose leftovers were removed; Pending those whose last attempt must be adopted
+	// (`step --adopt`), has outlived itself in something that holds the stack's lock, or is not known to this store.
 	Cleaned []string `json:"cleaned"`
 	Pending []string `json:"pending"`
 }
 
-// sweep looks at every spool of the site. It waits for nothing: an attempt that is not over is only reported.
+// sweep looks at every spool of the site. It waits for no terraform: an attempt that is not over is only reported.
 func (w *worker) sweep(ctx context.Context) (SweepAnswer, error) {
 	var answer SweepAnswer
 	spools, err := w.spools()
@@ -76,7 +77,7 @@ func (w *worker) sweepScratch() error {
 	return nil
 }
 
-// sweepOne cleans one spool if nothing of its attempt lives and nothing in it is left to ship.
+// sweepOne cleans one spool if nothing of its attempt lives and the store knows all that is in it.
 func (w *worker) sweepOne(ctx context.Context, att attempt) (cleaned bool, err error) {
 	runnerLock, err := tryLock(w.site.RunnerLock(att.Stack))
 	if err != nil {
@@ -90,8 +91,17 @@ func (w *worker) sweepOne(ctx context.Context, att attempt) (cleaned bool, err e
 	if err != nil || current {
 		return false, err
 	}
-	if r := w.newRun(att, step); r.family.lives() {
+	if unknown, err := w.unknown(ctx, att); err != nil || unknown {
+		return false, err
+	}
+	r := w.newRun(att, step)
+	if r.family.lives() {
 		return false, nil
 	}
+	stackLock, err := r.family.settleLock(ctx, 0, heldLimit)
+	if err != nil || stackLock == nil {
+		return false, err // something that terraform started still works there
+	}
+	defer stackLock.close()
 	return true, w.clean(att.Stack)
 }
