@@ -144,7 +144,7 @@ func (l *census) temporal(ctx context.Context) error {
 	rows := map[string]bool{}
 	for _, run := range open {
 		rows[workflows.RunID(c.installation, run.ID)] = true
-		if run.Phase == stacks.PhaseAwaiting || time.Since(run.MovedAt) < l.settling() {
+		if run.Phase == stacks.PhaseAwaiting || !c.clock.Past(run.MovedAt, l.settling()) {
 			continue
 		}
 		id := workflows.DatabaseID(c.installation, run.Namespace, run.Name)
@@ -174,7 +174,7 @@ func (l *census) temporal(ctx context.Context) error {
 		if err != nil && !isNotFound(err) {
 			return err
 		}
-		if err == nil && (!row.Phase.Ended() || time.Since(row.MovedAt) < l.settling()) {
+		if err == nil && (!row.Phase.Ended() || !c.clock.Past(row.MovedAt, l.settling())) {
 			continue // it is just beginning, or just ending
 		}
 		l.find(FsckFinding{
@@ -193,9 +193,9 @@ func (l *census) heads(ctx context.Context) error {
 	}
 	for _, h := range heads {
 		subject := "stack " + h.Stack.String()
-		if silent := time.Since(h.BeatAt); h.Status == journal.HeadRunning && silent > max(l.settling(), 3*c.timing.BeatEvery) {
+		if h.Status == journal.HeadRunning && c.clock.Past(h.BeatAt, max(l.settling(), 3*c.timing.BeatEvery)) {
 			l.find(FsckFinding{
-				Check: CheckHeadRunner, Subject: subject, What: fmt.Sprintf("step %s runs, and its runner %d was last heard of %s ago", h.Step, h.RunnerPID, silent.Round(time.Second)),
+				Check: CheckHeadRunner, Subject: subject, What: fmt.Sprintf("step %s runs, and its runner %d was last heard of at %s", h.Step, h.RunnerPID, h.BeatAt.Format(time.RFC3339)),
 				Next: "meridian fsck --repair starts a runner that takes it up", repair: l.adopt,
 			})
 		}

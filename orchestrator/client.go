@@ -19,6 +19,7 @@ import (
 	"meridian/persistence/store"
 	"meridian/providers"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // Client is what every surface talks to: each command is one transaction on rows, then an idempotent wake; a command works while
@@ -29,6 +30,7 @@ type Client struct {
 	registry     *providers.Registry
 	installation string
 	timing       stacks.Timing
+	clock        terraform.Clock
 	logger       *slog.Logger
 	workflowPath func(workflowID string) string
 	progress     progressCache
@@ -48,7 +50,9 @@ type Options struct {
 	Journal  *journal.Journal
 	Registry *providers.Registry
 	Timing   stacks.Timing
-	Logger   *slog.Logger
+	// Clock is by what time is judged.
+	Clock  terraform.Clock
+	Logger *slog.Logger
 	// WorkflowPath makes the Web UI's path of a workflow, or is nil without a UI.
 	WorkflowPath func(workflowID string) string
 	// Resolver fetches foreign modules; without one there are none.
@@ -62,7 +66,7 @@ func NewClient(ctx context.Context, o Options) (*Client, error) {
 		return nil, fmt.Errorf("installation: %w", err)
 	}
 	return &Client{
-		catalog: o.Catalog, journal: o.Journal, registry: o.Registry, timing: o.Timing, logger: o.Logger,
+		catalog: o.Catalog, journal: o.Journal, registry: o.Registry, timing: o.Timing, clock: o.Clock, logger: o.Logger,
 		installation: installation, workflowPath: o.WorkflowPath, resolver: o.Resolver,
 	}, nil
 }
@@ -86,8 +90,8 @@ func (c *Client) StartWithoutWorkers(t client.Client, a *activities.Activities) 
 func (c *Client) reconcile(t client.Client, a *activities.Activities, workers *Workers) {
 	w := &waker{temporal: t, installation: c.installation, timing: c.timing}
 	r := &Reconciler{
-		catalog: c.catalog, waker: w, workers: workers, acts: a, every: c.timing.ReconcileEvery, logger: c.logger,
-		schedules: newSchedules(c.catalog, t, c.installation, c.timing),
+		catalog: c.catalog, waker: w, workers: workers, acts: a, every: c.timing.ReconcileEvery, clock: c.clock, logger: c.logger,
+		schedules: newSchedules(c.catalog, t, c.installation, c.timing, c.clock), anew: map[string]time.Duration{},
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
@@ -15,6 +16,7 @@ import (
 	"meridian/orchestrator/workflows"
 	"meridian/persistence/catalog"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // Reconciler makes workflows agree with rows: a row that should have a workflow gets one, a workflow without its row ends, and a run
@@ -25,9 +27,13 @@ type Reconciler struct {
 	workers *Workers
 	acts    *activities.Activities
 	every   time.Duration
+	clock   terraform.Clock
 	logger  *slog.Logger
 
 	schedules *schedules
+
+	mu   sync.Mutex
+	anew map[string]time.Duration // workflows that were taken back for their timers, and when, by the awake clock
 }
 
 // pruneEvery is how often what is kept for a while is looked through: far more often than anything gets too old.
@@ -187,7 +193,7 @@ func (r *Reconciler) strayIDs(ctx context.Context, rows map[string]bool) (map[st
 // stray terminates a workflow unless its row is open by now: the list of workflows is older than the row.
 func (r *Reconciler) stray(ctx context.Context, id, run string) error {
 	row, err := r.catalog.Run(ctx, run)
-	if err == nil && (!row.Phase.Ended() || time.Since(row.MovedAt) < r.every) {
+	if err == nil && (!row.Phase.Ended() || !r.clock.Past(row.MovedAt, r.every)) {
 		return nil
 	}
 	if err != nil && !isNotFound(err) {

@@ -17,6 +17,7 @@ import (
 	"meridian/orchestrator/workflows"
 	"meridian/persistence/catalog"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // schedules makes the schedules of Temporal agree with the databases' rows: each database that wants checks has one, with its own interval;
@@ -26,6 +27,7 @@ type schedules struct {
 	temporal     client.Client
 	installation string
 	timing       stacks.Timing
+	clock        terraform.Clock
 
 	mu     sync.Mutex
 	made   map[string]made // by schedule ID
@@ -52,8 +54,8 @@ type wish struct {
 // listEvery is how many looks of the reconciler pass between two lists of what Temporal has: each is a query of its visibility store.
 const listEvery = 6
 
-func newSchedules(c *catalog.Catalog, t client.Client, installation string, timing stacks.Timing) *schedules {
-	return &schedules{catalog: c, temporal: t, installation: installation, timing: timing, made: map[string]made{}, wishes: map[string]wish{}}
+func newSchedules(c *catalog.Catalog, t client.Client, installation string, timing stacks.Timing, clock terraform.Clock) *schedules {
+	return &schedules{catalog: c, temporal: t, installation: installation, timing: timing, clock: clock, made: map[string]made{}, wishes: map[string]wish{}}
 }
 
 // reconcile makes what is missing, changes what is another and removes what nobody wants.
@@ -127,7 +129,11 @@ func (s *schedules) list(ctx context.Context) error {
 			return fmt.Errorf("listing schedules: %w", err)
 		}
 		if strings.HasPrefix(e.ID, workflows.SchedulePrefix(s.installation)) {
-			found[e.ID] = made{note: e.Note}
+			m := made{note: e.Note}
+			if len(e.NextActionTimes) > 0 && tooFar(s.clock.Wall(), e.NextActionTimes[0], e.Note) {
+				m.note = "" // the clock was set back: made anew
+			}
+			found[e.ID] = m
 		}
 	}
 	for id, m := range s.made {
@@ -137,6 +143,13 @@ func (s *schedules) list(ctx context.Context) error {
 	}
 	s.made, s.listed = found, time.Now()
 	return nil
+}
+
+// tooFar reports whether the next check of a schedule is further away than its interval and jitter can be. It is pure.
+func tooFar(now, next time.Time, note string) bool {
+	_, text, _ := strings.Cut(note, " ")
+	every, err := time.ParseDuration(text)
+	return err == nil && next.Sub(now) > 2*every+maxJitter
 }
 
 // put makes a schedule, in the place of one with another interval.

@@ -31,6 +31,8 @@ type Options struct {
 	// Scope is what a runner is started with: see FindScope.
 	Scope  []string
 	Timing stacks.Timing
+	// Clock is by what time is judged.
+	Clock  terraform.Clock
 	Logger *slog.Logger
 	// Drain is how long attached steps may go on once the worker stops; 0 lets go of them at once. Their runners go on in any case.
 	Drain time.Duration

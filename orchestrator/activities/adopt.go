@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"meridian/persistence/journal"
 	"meridian/stacks/terraform"
@@ -40,7 +39,7 @@ func (a *Activities) Adopt(ctx context.Context) error {
 		}
 	}
 	for _, h := range heads {
-		if !silent(time.Now(), h.BeatAt, 3*a.Timing.BeatEvery) {
+		if !a.Clock.Past(h.BeatAt, 3*a.Timing.BeatEvery) {
 			continue
 		}
 		if err := a.adopt(h); err != nil {
@@ -61,11 +60,4 @@ func (a *Activities) adopt(h journal.Head) error {
 	name := strings.ReplaceAll(h.Step, "/", "-")
 	_, err := a.start("adopt-"+name, terraform.VerbStep, "--step", h.Step, "--attempt", "adopt", "--adopt")
 	return err
-}
-
-// silent reports whether a runner has not been heard of for too long. A beat from the future says that the clock was set back: nobody knows
-// how old it is, and to look once too often does no harm.
-func silent(now, beat time.Time, limit time.Duration) bool {
-	age := now.Sub(beat)
-	return age >= limit || age < -limit
 }

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"go.temporal.io/sdk/activity"
+
 	"meridian/providers"
 	"meridian/stacks"
 )
@@ -100,14 +102,43 @@ func (a *Activities) pending(ctx context.Context, w work, message string) error 
 }
 
 // stillPending is the error of a look that found nothing new, or nil once it has been the same for too long: the region has failed then.
-// The run's log keeps a line once, from when it was said first.
+// The run's log keeps a line once, so its number tells whether the same is waited for as at the look before.
 func (a *Activities) stillPending(ctx context.Context, w work, same error) error {
 	last, err := a.Catalog.LastLog(ctx, w.run.ID, w.row.Region)
-	if err != nil || last.Text != same.Error() || a.Timing.ReadyHang <= 0 || time.Since(last.At) < a.Timing.ReadyHang {
+	if err != nil || last.Text != same.Error() || a.Timing.ReadyHang <= 0 || !activity.IsActivity(ctx) {
 		return same
 	}
-	message := fmt.Sprintf("nothing new for %s: %s; apply again to go on waiting", time.Since(last.At).Round(time.Second), w.row.Message)
+	var before wait
+	if activity.HasHeartbeatDetails(ctx) {
+		if err := activity.GetHeartbeatDetails(ctx, &before); err != nil {
+			before = wait{} // counted anew
+		}
+	}
+	now := before.look(last.Seq, a.Clock.Wall(), 2*(a.Timing.ReadyMaxEvery+a.Timing.LightTimeout))
+	activity.RecordHeartbeat(ctx, now) // the next attempt finds it
+	if now.For < a.Timing.ReadyHang {
+		return same
+	}
+	message := fmt.Sprintf("nothing new for %s: %s; apply again to go on waiting", now.For.Round(time.Second), w.row.Message)
 	return a.setRegion(ctx, w, stacks.RegionFailed, message)
+}
+
+// wait is how long the looks of an activity have found the same, from attempt to attempt.
+type wait struct {
+	// Line is the number of the log line that says what is waited for.
+	Line int64
+	// For is the time between looks that found it, At the newest of them.
+	For time.Duration
+	At  time.Time
+}
+
+// look adds the time since the look before, which found the same, and never more than two looks can be apart: a wall clock that jumps is no time
+// that somebody waited. It is pure.
+func (w wait) look(line int64, now time.Time, most time.Duration) wait {
+	if w.Line != line {
+		return wait{Line: line, At: now}
+	}
+	return wait{Line: line, At: now, For: w.For + min(max(now.Sub(w.At), 0), most)}
 }
 
 // target is how an engine reaches a region; its password lives in memory only.

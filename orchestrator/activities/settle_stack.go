@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"time"
 
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
@@ -90,7 +89,7 @@ func (a *Activities) over(ctx context.Context, w work) error {
 	if head.Status != journal.HeadRunning {
 		return nil
 	}
-	if time.Since(head.BeatAt) >= a.Timing.BeatEvery {
+	if a.Clock.Past(head.BeatAt, a.Timing.BeatEvery) {
 		if err := a.adopt(head); err != nil {
 			return err
 		}

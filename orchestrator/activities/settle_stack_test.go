@@ -241,3 +241,33 @@ func TestBalanceInWords(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// TestAnAttemptIsAdoptedWhateverTheClockSays: a region waits for an attempt whose runner has died. It is taken up also where the clock was set back
+// since its last sign of life, and left alone while that is fresh.
+func TestAnAttemptIsAdoptedWhateverTheClockSays(t *testing.T) {
+	for name, c := range map[string]struct {
+		jump  time.Duration
+		adopt bool
+	}{"a fresh beat": {0, false}, "a beat too old": {time.Minute, true}, "set ahead a day": {24 * time.Hour, true}, "set back a day": {-24 * time.Hour, true}} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			h.planning()
+			h.interrupted("ankara", "a")
+			id := stackID(h.run, "ankara")
+			step := h.run.ID + "/ankara/apply.2"
+			_, err := h.Journal.PutStep(t.Context(), journal.Step{ID: step, Run: h.run.ID, Kind: journal.StepApply, Stack: stacks.Stack{ID: id}})
+			h.must(err)
+			h.must(h.Journal.Store().Write(t.Context(), func(tx *store.Tx) error {
+				_, err := h.Journal.TakeFence(t.Context(), tx, journal.TakeInput{Stack: id, Step: step, Attempt: "dead", Site: "here"})
+				return err
+			}))
+			beat := time.Now()
+			h.Clock = terraform.Clock{Read: func() terraform.Reading { return terraform.Reading{Wall: beat.Add(c.jump)} }}
+			h.Runner = "/no/such/runner"
+			_, err = h.settle()
+			if err == nil || strings.Contains(err.Error(), h.Runner) != c.adopt {
+				t.Errorf("adopted: %v, want %t", err, c.adopt)
+			}
+		})
+	}
+}

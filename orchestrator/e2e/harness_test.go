@@ -52,6 +52,8 @@ type site struct {
 	// more, where set, makes further providers; env is what the runners get beside the environment for them.
 	more func(m *meridian, installation string) []providers.Provider
 	env  []string
+	// clock is by what this site's Meridian judges time.
+	clock terraform.Clock
 	// patience, where set, is what this site has instead of the tests' own.
 	patience time.Duration
 	// beside, where set, is a Meridian whose Temporal this site's uses: another installation in one namespace.
@@ -222,13 +224,13 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	must("temporal")
 	m.sdk, err = m.temporal.Client()
 	must("temporal client")
-	m.Client, err = orchestrator.NewClient(ctx, orchestrator.Options{Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Timing: timing(), Logger: logger,
+	m.Client, err = orchestrator.NewClient(ctx, orchestrator.Options{Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Timing: timing(), Clock: s.clock, Logger: logger,
 		Resolver: activities.Resolver{Site: terraform.Site{Root: s.data}, Runner: runner, Env: env()},
 	})
 	must("client")
 	m.activities = activities.New(activities.Options{
 		Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Site: terraform.Site{Root: s.data},
-		Runner: runner, RunnerEnv: append(env(), s.env...), Timing: timing(), Logger: logger,
+		Runner: runner, RunnerEnv: append(env(), s.env...), Timing: timing(), Clock: s.clock, Logger: logger,
 	})
 	err = m.Start(m.sdk, m.activities, interceptors...)
 	must("start")

@@ -35,7 +35,7 @@ func mainDrain(o options, log *slog.Logger) int {
 	defer stop()
 	boot, err := bootID()
 	if err == nil {
-		err = writeLeaving(o.site, boot, o.finish)
+		err = writeLeaving(terraform.Clock{}, o.site, boot, o.finish)
 	}
 	if err == nil {
 		d := drain{worker: &worker{site: o.site, log: log, boot: boot}, told: map[process]bool{}, adopted: map[string]time.Time{}}

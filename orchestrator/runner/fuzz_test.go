@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"meridian/stacks/terraform"
 )
 
 // FuzzArguments gives the runner any arguments: it refuses what it does not know, and never takes one for another.
@@ -150,7 +152,7 @@ func FuzzSpool(f *testing.F) {
 		readOutput(s.path(outputFile))
 		var d deadline
 		if _, err := s.get(deadlineFile, &d); err != nil {
-			if _, act := leaseNow(s); act == leaseRuns {
+			if _, act := leaseNow(terraform.Clock{}, s); act == leaseRuns {
 				t.Error("a lease that cannot be read runs on")
 			}
 		}

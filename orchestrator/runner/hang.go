@@ -29,13 +29,14 @@ func moves(lines []journal.Event) bool {
 	return false
 }
 
-// hung is for how long nothing has moved where that is too long for this kind of step, else 0. Whoever adopts a step counts anew.
-func (r *run) hung(now time.Time) time.Duration {
+// hung is for how long nothing has moved where that is too long for this kind of step, else 0. Whoever adopts a step counts anew, and the time
+// that the machine sleeps does not count: terraform slept too. now is by the awake clock.
+func (r *run) hung(now time.Duration) time.Duration {
 	limit := r.timing.PlanHang
 	if r.att.Kind == journal.StepApply {
 		limit = r.timing.ApplyHang
 	}
-	if quiet := now.Sub(r.moved); limit > 0 && quiet >= limit {
+	if quiet := now - r.moved; limit > 0 && quiet >= limit {
 		return quiet
 	}
 	return 0

@@ -6,7 +6,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"meridian/stacks/terraform"
 )
 
 // deadlineFile is the end of the site's lease on the stack; by whoever runs or adopts the attempt. Where it is missing there is no lease.
@@ -18,15 +18,6 @@ type deadline struct {
 	// Stop and Kill are how long before the end terraform gets SIGINT, and its group SIGKILL.
 	Stop time.Duration `json:"stop"`
 	Kill time.Duration `json:"kill"`
-}
-
-// bootClock is the time since the machine booted, time asleep included.
-func bootClock() (time.Duration, error) {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
-		return 0, fmt.Errorf("boot clock: %w", err)
-	}
-	return time.Duration(ts.Nano()), nil
 }
 
 // leaseLength is how long another site leaves a stack of this one alone without a proof; 0 with a store of one machine: there, locks
@@ -45,7 +36,12 @@ func (r *run) renewed(sent time.Duration) error {
 	if length == 0 {
 		return nil
 	}
-	return r.spool.put(deadlineFile, deadline{Until: sent + length, Stop: r.timing.LeaseStop, Kill: r.timing.LeaseKill}, false)
+	return r.spool.put(deadlineFile, r.leaseFrom(sent, length), false)
+}
+
+// leaseFrom is the end of a lease that was renewed at a time of the boot clock.
+func (r *run) leaseFrom(sent, length time.Duration) deadline {
+	return deadline{Until: sent + length, Stop: r.timing.LeaseStop, Kill: r.timing.LeaseKill}
 }
 
 // leaseAct is what the end of a lease asks for.
@@ -78,6 +74,7 @@ const errLeaseOver = "the site's lease on the stack was over before terraform co
 
 // leaseGuard is the shim's watch over the lease: nobody else is sure to live as long as terraform does.
 type leaseGuard struct {
+	clock terraform.Clock
 	spool spool
 	tf    *os.Process
 	over  chan struct{} // closed when terraform has ended
@@ -85,11 +82,11 @@ type leaseGuard struct {
 }
 
 // guardLease watches the lease of a terraform that was just started; end ends the watch once terraform has. It is nil where there is none.
-func guardLease(s spool, tf *os.Process) *leaseGuard {
+func guardLease(clock terraform.Clock, s spool, tf *os.Process) *leaseGuard {
 	if !s.has(deadlineFile) {
 		return nil
 	}
-	g := &leaseGuard{spool: s, tf: tf, over: make(chan struct{}), ended: make(chan struct{})}
+	g := &leaseGuard{clock: clock, spool: s, tf: tf, over: make(chan struct{}), ended: make(chan struct{})}
 	go g.watch()
 	return g
 }
@@ -105,7 +102,7 @@ func (g *leaseGuard) end() {
 func (g *leaseGuard) watch() {
 	defer close(g.ended)
 	for {
-		d, act := leaseNow(g.spool)
+		d, act := leaseNow(g.clock, g.spool)
 		switch act {
 		case leaseStop:
 			g.stop()
@@ -129,8 +126,8 @@ func (g *leaseGuard) stop() {
 	if g.spool.has(cancelFile) {
 		return
 	}
-	now, _ := bootClock()
-	if err := g.spool.put(cancelFile, cancelRecord{At: time.Now().UTC(), Boot: now, Lease: true}, true); err != nil {
+	now, _ := g.clock.Boot()
+	if err := g.spool.put(cancelFile, cancelRecord{At: g.clock.Wall().UTC(), Boot: now, Lease: true}, true); err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 	}
 	if err := g.tf.Signal(syscall.SIGINT); err != nil {
@@ -140,14 +137,14 @@ func (g *leaseGuard) stop() {
 
 // leaseNow reads the deadline and says what it asks for now. One that cannot be read is one that was not renewed: the last one that
 // could be read is not known any more, so terraform is stopped.
-func leaseNow(s spool) (deadline, leaseAct) {
+func leaseNow(clock terraform.Clock, s spool) (deadline, leaseAct) {
 	var d deadline
 	there, err := s.get(deadlineFile, &d)
 	if err == nil && !there {
 		return d, leaseRuns
 	}
-	now, clock := bootClock()
-	if err != nil || clock != nil {
+	now, unread := clock.Boot()
+	if err != nil || unread != nil {
 		return d, leaseStop
 	}
 	return d, d.act(now)

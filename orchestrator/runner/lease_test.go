@@ -3,6 +3,8 @@ package runner
 import (
 	"testing"
 	"time"
+
+	"meridian/stacks/terraform"
 )
 
 func TestDeadlineAsks(t *testing.T) {
@@ -31,23 +33,23 @@ func TestDeadlineAsks(t *testing.T) {
 
 func TestALeaseThatCannotBeReadStops(t *testing.T) {
 	s := spool{t.TempDir()}
-	if _, act := leaseNow(s); act != leaseRuns {
+	if _, act := leaseNow(terraform.Clock{}, s); act != leaseRuns {
 		t.Errorf("no deadline: %d", act)
 	}
-	now, err := bootClock()
+	now, err := terraform.Clock{}.Boot()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.put(deadlineFile, deadline{Until: now + time.Hour, Stop: time.Second}, false); err != nil {
 		t.Fatal(err)
 	}
-	if _, act := leaseNow(s); act != leaseRuns {
+	if _, act := leaseNow(terraform.Clock{}, s); act != leaseRuns {
 		t.Errorf("a deadline in an hour: %d", act)
 	}
 	if err := writeWhole(s.path(deadlineFile), []byte("{torn"), false); err != nil {
 		t.Fatal(err)
 	}
-	if _, act := leaseNow(s); act != leaseStop {
+	if _, act := leaseNow(terraform.Clock{}, s); act != leaseStop {
 		t.Errorf("a torn deadline: %d", act)
 	}
 }

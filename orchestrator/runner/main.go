@@ -125,7 +125,7 @@ func mainStep(o options, log *slog.Logger) int {
 	go func() {
 		for s := range signals {
 			if s == syscall.SIGTERM {
-				told.begin(log)
+				told.begin(terraform.Clock{}, log)
 				continue
 			}
 			log.Info("signal ignored", "signal", s.String())

@@ -32,7 +32,7 @@ type run struct {
 	mu     sync.Mutex
 	newest *journal.State // newest valid state in the spool
 
-	moved     time.Time // when terraform last said something new, as far as this runner saw
+	moved     time.Duration // when terraform last said something new, as far as this runner saw
 	cancelled *cancelRecord
 	killed    bool
 }
@@ -43,7 +43,7 @@ func (w *worker) newRun(att attempt, step journal.Step) *run {
 	r := &run{
 		worker: w, att: att, step: step, spool: sp, shipped: att.Serial,
 		family: family{spool: sp, lock: w.site.StackLock(att.Stack), gone: att.BootID != w.boot},
-		tail:   tail{path: sp.path(outputFile)}, moved: time.Now(),
+		tail:   tail{path: sp.path(outputFile)}, moved: w.clock.Awake(),
 	}
 	var c cancelRecord
 	if ok, err := sp.get(cancelFile, &c); ok && err == nil {
@@ -102,7 +102,7 @@ var errHeld = errors.New("a foreign process holds the stack's lock")
 
 // await returns when shim and terraform have ended. launched is false when the attempt was over before its shim began.
 func (r *run) await(ctx context.Context) (launched bool, err error) {
-	begin := time.Now()
+	begin := r.clock.Awake()
 	poll := followPoll
 	for {
 		if r.reaped != nil {
@@ -125,7 +125,7 @@ func (r *run) await(ctx context.Context) (launched bool, err error) {
 				l.close()
 				return r.spool.has(shimFile), nil
 			}
-			if time.Since(begin) > appearLimit {
+			if r.clock.Awake()-begin > appearLimit {
 				return false, fmt.Errorf("%w: %s", errHeld, name(holders(r.family.lock)))
 			}
 		}
@@ -176,8 +176,8 @@ func (r *run) cancel(why cancelRecord) {
 		if _, ok := r.family.terraform(); !ok {
 			return // not started yet: the next look will see it
 		}
-		why.At = time.Now().UTC()
-		why.Boot, _ = bootClock() // without it the grace is counted by the wall clock
+		why.At = r.clock.Wall().UTC()
+		why.Boot, _ = r.clock.Boot() // without it the grace is counted by the wall clock
 		if err := r.spool.put(cancelFile, why, true); err != nil {
 			r.log.Error("write the cancel down", "error", err)
 			return
@@ -187,7 +187,7 @@ func (r *run) cancel(why cancelRecord) {
 		r.log.Info("told terraform to stop", "hang", why.Hang, "shutdown", why.Shutdown, "error", err)
 		return
 	}
-	if now, err := bootClock(); !r.killed && r.cancelled.age(time.Now(), now, err) > r.timing.StopGrace {
+	if now, err := r.clock.Boot(); !r.killed && r.cancelled.age(r.clock.Wall(), now, err) > r.timing.StopGrace {
 		r.killed = true
 		r.log.Warn("terraform did not stop in time: killed", "processes", r.family.reap())
 	}

@@ -62,7 +62,7 @@ func (w *worker) settle(ctx context.Context, id stacks.StackID) (*lock, []procSt
 	if !current {
 		return r.discard(ctx)
 	}
-	sent, err := bootClock()
+	sent, err := w.clock.Boot()
 	if err != nil {
 		return nil, nil, err
 	}

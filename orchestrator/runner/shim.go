@@ -9,6 +9,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"meridian/stacks/terraform"
 )
 
 // shimLockFD is the descriptor of the stack's lock in the shim, in terraform and in its plugins.
@@ -66,7 +68,7 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 			}()
 		}
 	}
-	if _, act := leaseNow(s); act != leaseRuns {
+	if _, act := leaseNow(terraform.Clock{}, s); act != leaseRuns {
 		return failed(errors.New(errLeaseOver))
 	}
 	if err := cmd.Start(); err != nil {
@@ -80,7 +82,7 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 			fmt.Fprintln(os.Stderr, "shim:", err)
 		}
 	}
-	guard := guardLease(s, cmd.Process)
+	guard := guardLease(terraform.Clock{}, s, cmd.Process)
 	err = cmd.Wait()
 	guard.end()
 	exit := exitRecord{Code: cmd.ProcessState.ExitCode(), At: time.Now().UTC()}

@@ -20,17 +20,17 @@ const looksEvery = 4
 func (r *run) shipLoop(ctx context.Context) error {
 	tick := time.NewTicker(r.timing.ShipEvery)
 	defer tick.Stop()
-	beat := time.Now()
+	beat := r.clock.Awake()
 	for n := 1; ; n++ {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		beats := time.Since(beat) >= r.timing.BeatEvery
-		sent, clock := bootClock()
+		beats := r.clock.Awake()-beat >= r.timing.BeatEvery
+		sent, unread := r.clock.Boot()
 		desired, err := r.shipTick(ctx, n%looksEvery == 0, beats)
-		if beats && err == nil && clock == nil {
+		if beats && err == nil && unread == nil {
 			if err := r.renewed(sent); err != nil {
 				r.log.Warn("write the lease down: it ends as it was", "error", err)
 			}
@@ -41,10 +41,10 @@ func (r *run) shipLoop(ctx context.Context) error {
 		case err != nil && ctx.Err() == nil:
 			r.log.Warn("the store is away, the spool keeps all", "error", err)
 		case beats:
-			beat = time.Now()
+			beat = r.clock.Awake()
 		}
 		// One who was told to stop is watched even while the store is away.
-		hang := r.hung(time.Now())
+		hang := r.hung(r.clock.Awake())
 		switch {
 		case desired == desiredCancel, r.cancelled != nil:
 			r.cancel(cancelRecord{})
@@ -94,7 +94,7 @@ func (r *run) ship(ctx context.Context, rest bool) error {
 			}
 			r.pending = lines
 			if moves(lines) {
-				r.moved = time.Now()
+				r.moved = r.clock.Awake()
 			}
 			if len(lines) > 0 {
 				if err := r.tail.sync(); err != nil {

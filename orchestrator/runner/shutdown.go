@@ -20,8 +20,8 @@ var errLeaving = errors.New("this host shuts down; the step is started once it i
 type departure struct{ since atomic.Int64 }
 
 // begin is called when the runner is told so; the first time counts.
-func (d *departure) begin(log *slog.Logger) {
-	now, err := bootClock()
+func (d *departure) begin(clock terraform.Clock, log *slog.Logger) {
+	now, err := clock.Boot()
 	if err != nil {
 		log.Error("told to leave", "error", err)
 		return
@@ -51,10 +51,10 @@ func readLeaving(site terraform.Site, boot string) (leavingRecord, bool) {
 }
 
 // writeLeaving says that the host shuts down. What an earlier call said since when stays.
-func writeLeaving(site terraform.Site, boot string, finish time.Duration) error {
+func writeLeaving(clock terraform.Clock, site terraform.Site, boot string, finish time.Duration) error {
 	l := leavingRecord{BootID: boot, Finish: finish}
 	var err error
-	if l.Since, err = bootClock(); err != nil {
+	if l.Since, err = clock.Boot(); err != nil {
 		return err
 	}
 	if before, ok := readLeaving(site, boot); ok {
@@ -96,6 +96,6 @@ func (r *run) mustLeave() bool {
 	if !leaving {
 		return false
 	}
-	now, err := bootClock()
+	now, err := r.clock.Boot()
 	return err == nil && now-since >= finish
 }

@@ -114,7 +114,7 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	if _, _, leaving := w.leaving(); leaving {
 		return errLeaving
 	}
-	sent, err := bootClock()
+	sent, err := w.clock.Boot()
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (w *worker) fence(ctx context.Context, in journal.TakeInput, settled bool, 
 		}
 		if head.Site != w.siteID || !settled {
 			return fence, fmt.Errorf("%w: attempt %s of site %s, last seen %s ago", journal.ErrRunning, head.Fence.Attempt, head.Site,
-				time.Since(head.BeatAt).Round(time.Second))
+				w.clock.Wall().Sub(head.BeatAt).Round(time.Second))
 		}
 		in.OverProven = true
 	}

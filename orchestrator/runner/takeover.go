@@ -21,7 +21,7 @@ func (w *worker) takeOver(ctx context.Context, id stacks.StackID) error {
 	var seen journal.Sighting
 	var since time.Duration
 	for waited := false; ; {
-		now, err := bootClock()
+		now, err := w.clock.Boot()
 		if err != nil {
 			return err
 		}
@@ -47,9 +47,9 @@ func (w *worker) takeOver(ctx context.Context, id stacks.StackID) error {
 			// There was another beat, or another taker: look again.
 		case w.leaseLength() == 0:
 			return fmt.Errorf("%w: attempt %s of site %s, last seen %s ago; if nothing of it runs any more: meridian site declare-dead %s",
-				journal.ErrRunning, head.Fence.Attempt, head.Site, time.Since(head.BeatAt).Round(time.Second), head.Site)
+				journal.ErrRunning, head.Fence.Attempt, head.Site, w.clock.Wall().Sub(head.BeatAt).Round(time.Second), head.Site)
 		case head.Fence != seen.Fence || head.Beats != seen.Beats:
-			if since, err = bootClock(); err != nil { // after the look: the beat that it saw was not later
+			if since, err = w.clock.Boot(); err != nil { // after the look: the beat that it saw was not later
 				return err
 			}
 			seen = journal.Sighting{Fence: head.Fence, Beats: head.Beats}

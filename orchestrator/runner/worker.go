@@ -25,6 +25,7 @@ type worker struct {
 	site   terraform.Site
 	timing stacks.Timing
 	log    *slog.Logger
+	clock  terraform.Clock
 
 	store   *store.Store
 	catalog *catalog.Catalog

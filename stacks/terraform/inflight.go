@@ -87,6 +87,7 @@ func (a ApplyAttempt) follow(open map[string]work) {
 			exists[d.Address] = exists[d.Address] || errors.Is(ErrorOf([]stacks.Diagnostic{d}), ErrExists)
 		}
 	}
+	jumped := setBack(a.Events)
 	for _, e := range a.Events {
 		switch e.Type {
 		case EventApplyStart:
@@ -106,7 +107,7 @@ func (a ApplyAttempt) follow(open map[string]work) {
 			}
 			delete(open, e.Address)
 		case EventApplyErrored:
-			stopped := !a.StoppedAt.IsZero() && !e.Time.Before(a.StoppedAt)
+			stopped := !a.StoppedAt.IsZero() && (jumped || !e.Time.Before(a.StoppedAt))
 			if exists[e.Address] && before[e.Address].action == stacks.ActionCreate {
 				continue // an attempt before this one has made it, and nobody saw it then: look again
 			}
@@ -121,6 +122,25 @@ func (a ApplyAttempt) follow(open map[string]work) {
 			}
 		}
 	}
+}
+
+// outOfOrder is how much earlier than its predecessor an event may be that two of terraform's threads wrote at once.
+const outOfOrder = 100 * time.Millisecond
+
+// setBack reports whether the clock that dates these events was set back between them. Then nobody knows what failed before terraform was
+// told to stop, and what failed by itself is looked up too.
+func setBack(events []StreamEvent) bool {
+	var last time.Time
+	for _, e := range events {
+		if e.Time.IsZero() {
+			continue
+		}
+		if e.Time.Before(last.Add(-outOfOrder)) {
+			return true
+		}
+		last = e.Time
+	}
+	return false
 }
 
 // Began reports whether the attempt began to change the world.
