@@ -213,28 +213,6 @@ func TestACancelledRunIsNotSettled(t *testing.T) {
 	}
 }
 
-// TestNothingNewForTooLong: what stays the same for hours fails; what says something new is waited for.
-func TestNothingNewForTooLong(t *testing.T) {
-	h := newHouse(t)
-	h.planning()
-	h.planned("ankara", "a")
-	h.step(stacks.PhasePlanning, stacks.PhaseApplying, "ankara")
-	w, err := h.load(t.Context(), RegionInput{Run: h.run.ID, Region: "ankara"})
-	h.must(err)
-	first := h.pending(t.Context(), w, "creating, 10 %")
-	h.is(first, errPending)
-	h.log(t.Context(), h.run.ID, "ankara", level(first), first.Error())
-	h.is(h.pending(t.Context(), w, "creating, 10 %"), errPending)
-	h.Timing.ReadyHang = time.Nanosecond
-	h.is(h.pending(t.Context(), w, "creating, 20 %"), errPending)
-	if err := h.pending(t.Context(), w, "creating, 10 %"); err != nil {
-		t.Errorf("waits on: %v", err)
-	}
-	if r := h.row().Regions[0]; r.Phase != stacks.RegionFailed || !strings.Contains(r.Message, "nothing new for") {
-		t.Errorf("region is %s: %s", r.Phase, r.Message)
-	}
-}
-
 func TestBalanceInWords(t *testing.T) {
 	got := inWords(terraform.Balance{Finished: []string{"a", "b"}, Left: []string{"c"}})
 	if got != "; finished: a, b; left: c" || inWords(terraform.Balance{}) != "" {

@@ -3,12 +3,14 @@ package activities
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/testsuite"
 
 	"meridian/persistence/catalog"
@@ -48,8 +50,9 @@ func TestWait(t *testing.T) {
 	}
 }
 
-// TestAWaitThatIsOver fails a region that waited for the same for too long, from attempt to attempt, and not for a clock that was set ahead.
-func TestAWaitThatIsOver(t *testing.T) {
+// TestNothingNewForTooLong fails a region that waited for the same for too long, from attempt to attempt, and none for
+// a clock that was set ahead, or that says something new.
+func TestNothingNewForTooLong(t *testing.T) {
 	h := newHouse(t)
 	now := time.Now()
 	h.Clock = terraform.Clock{Read: func() terraform.Reading { return terraform.Reading{Wall: now} }}
@@ -62,6 +65,7 @@ func TestAWaitThatIsOver(t *testing.T) {
 	var said wait
 	attempt := func() error {
 		var suite testsuite.WorkflowTestSuite
+		suite.SetLogger(log.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 		env := suite.NewTestActivityEnvironment()
 		env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) { h.must(details.Get(&said)) })
 		env.SetHeartbeatDetails(said)
@@ -78,6 +82,12 @@ func TestAWaitThatIsOver(t *testing.T) {
 			t.Fatalf("look %d: it failed after %s", i, said.For)
 		}
 	}
+	old := same
+	same = errors.New("something new")
+	if err := attempt(); err == nil {
+		t.Fatal("it failed although it waits for something new")
+	}
+	same = old
 	now = now.Add(20 * time.Second)
 	if err := attempt(); err != nil || said.For < h.Timing.ReadyHang {
 		t.Errorf("after %s: %v", said.For, err)
