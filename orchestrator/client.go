@@ -301,6 +301,9 @@ func (c *Client) Connect(ctx context.Context, in ConnectRequest) (ConnectView, e
 	id := stacks.StackID{Namespace: db.Namespace, Name: db.Name, Incarnation: db.Incarnation, Region: in.Region}
 	endpoint, err := c.catalog.Endpoint(ctx, id)
 	if isNotFound(err) {
+		if !c.registry.HasDatabase(spec.Spec.Engine.Name) {
+			return ConnectView{}, &Problem{Code: CodeConflict, Title: fmt.Sprintf("%s is no database: nobody connects to it", in.Region), Next: "see what it is made of: meridian describe " + in.Name}
+		}
 		return ConnectView{}, &Problem{Code: CodeConflict, Title: fmt.Sprintf("%s answers nowhere yet", in.Region), Next: "see what became of its runs: meridian run list"}
 	}
 	if err != nil {
@@ -328,9 +331,6 @@ func (c *Client) Connect(ctx context.Context, in ConnectRequest) (ConnectView, e
 		if err != nil {
 			return ConnectView{}, fmt.Errorf("a password that is not audited is not shown: %w", err)
 		}
-	}
-	if spec.Spec.Engine.Name == stacks.EngineNone {
-		return v, nil
 	}
 	engine, err := c.registry.Engine(spec.Spec.Engine.Name)
 	if err != nil {

@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,12 +119,20 @@ func (c *Client) prepare(ctx context.Context, in SubmitRequest) ([]submission, [
 		if err != nil {
 			return nil, nil, err
 		}
-		found = append(found, out[i].loaded.Locate(ds)...)
+		found = append(found, byPlace(out[i].loaded.Locate(ds))...)
 	}
 	if stacks.HasErrors(found) {
 		return nil, nil, invalid(found)
 	}
 	return out, found, nil
+}
+
+// byPlace sorts what is said of one document, for who reads it from the top.
+func byPlace(ds []stacks.Diagnostic) []stacks.Diagnostic {
+	slices.SortStableFunc(ds, func(a, b stacks.Diagnostic) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
+	return ds
 }
 
 // documentOf is the document that a spec was read from.

@@ -83,7 +83,7 @@ type EndpointInput struct {
 	Outputs map[string]any // terraform's outputs, from the state
 }
 
-// EndpointReader says where a region answers, from its outputs. It is pure.
+// EndpointReader says where a region answers, from its outputs; the empty Endpoint is nowhere, as what is no database may. It is pure.
 type EndpointReader interface {
 	Endpoint(in EndpointInput) (stacks.Endpoint, error)
 }

@@ -74,9 +74,12 @@ func (r *Registry) ValidateRegion(ctx context.Context, db stacks.Database, regio
 	if err != nil {
 		return nil
 	}
-	c, err := As[Validator](p)
-	if err != nil {
-		return nil
+	var ds []stacks.Diagnostic
+	if c, err := As[Validator](p); err == nil {
+		ds = c.ValidateRegion(ctx, db, region)
 	}
-	return c.ValidateRegion(ctx, db, region)
+	if c, err := As[EndpointChecker](p); err == nil && r.HasDatabase(db.Spec.Engine.Name) && !stacks.HasErrors(ds) {
+		ds = append(ds, c.CheckEndpoint(db, region)...)
+	}
+	return ds
 }

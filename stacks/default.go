@@ -46,7 +46,7 @@ func Default(ctx context.Context, db Database, caps Capabilities) (Database, err
 	protect := spec.Deletion.Protected()
 	spec.Deletion.Protect = &protect
 	spec.Replication = defaultReplication(out)
-	if spec.Engine.Version == "" && spec.Engine.Name != EngineNone {
+	if spec.Engine.Version == "" && (caps == nil || caps.HasDatabase(spec.Engine.Name)) {
 		major, err := newestMajor(ctx, out, caps)
 		if err != nil {
 			return Database{}, fmt.Errorf("engine version of %s/%s: %w", out.Metadata.Namespace, out.Metadata.Name, err)

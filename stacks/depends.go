@@ -5,9 +5,6 @@ import (
 	"fmt"
 )
 
-// EngineNone is the engine of what is no database: its regions are made, and nobody connects to them.
-const EngineNone = "none"
-
 // Dependency is another database that has to be there before this one is made, and stays as long as this one does.
 type Dependency struct {
 	Namespace string `yaml:"namespace,omitempty" json:"namespace"`
@@ -65,8 +62,8 @@ func (c *checker) dependencies() {
 	}
 }
 
-// checkNone refuses, for what is no database, all that only a database has.
-func (c *checker) checkNone() {
+// noDatabase refuses, for an engine that is no database, all that only a database has.
+func (c *checker) noDatabase() {
 	spec := c.db.Spec
 	for _, has := range []struct {
 		some bool
@@ -77,7 +74,7 @@ func (c *checker) checkNone() {
 		{len(spec.Replication.Links) > 0 || spec.Replication.Mode != "", "spec.replication"},
 	} {
 		if has.some {
-			c.refuse("engine.none", has.path, "leave it out, or name an engine", "engine none is no database, so it has no %s", has.path[len("spec."):])
+			c.refuse("engine.none", has.path, "leave it out, or name an engine", "engine %s is no database, so it has no %s", spec.Engine.Name, has.path[len("spec."):])
 		}
 	}
 }

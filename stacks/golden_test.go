@@ -50,6 +50,8 @@ var versions = map[string][]string{
 func (capabilities) ProviderNames() []string { return []string{"broken", "local", "other"} }
 func (capabilities) EngineNames() []string   { return []string{"cassandra", "postgres"} }
 
+func (capabilities) HasDatabase(string) bool { return true }
+
 func (capabilities) EngineVersions(_ context.Context, provider, engine string) ([]string, error) {
 	if provider == "broken" {
 		return nil, fmt.Errorf("no %s is installed", engine)

@@ -80,11 +80,27 @@ var (
 	resourceSchema  = &hcl.BodySchema{Attributes: []hcl.AttributeSchema{{Name: "provider"}}}
 )
 
+// overrides reports whether terraform takes a file after all others, to change what they declare.
+func overrides(f File) bool {
+	name := strings.TrimSuffix(strings.TrimSuffix(path.Base(f.Path), ".json"), ".tf")
+	return name == "override" || strings.HasSuffix(name, "_override")
+}
+
 // Inspect reads what the module in a directory of the files shows. It reads declarations alone and runs nothing.
 func Inspect(files []File, dir string) (ModuleFace, error) {
 	var face ModuleFace
 	var some bool
 	implied := map[string]bool{}
+	files = slices.Clone(files)
+	slices.SortStableFunc(files, func(a, b File) int {
+		switch {
+		case overrides(a) == overrides(b):
+			return 0
+		case overrides(b):
+			return -1
+		}
+		return 1
+	})
 	for _, f := range files {
 		if path.Dir(f.Path) != path.Clean(dir) {
 			continue
@@ -169,7 +185,12 @@ func (f *ModuleFace) block(b *hcl.Block, implied map[string]bool) error {
 		if diags.HasErrors() {
 			return diagnosed(diags)
 		}
-		f.Outputs = append(f.Outputs, ModuleOutput{Name: b.Labels[0], Sensitive: flag(content, "sensitive", false), Ephemeral: flag(content, "ephemeral", false)})
+		i := slices.IndexFunc(f.Outputs, func(o ModuleOutput) bool { return o.Name == b.Labels[0] })
+		if i < 0 {
+			f.Outputs, i = append(f.Outputs, ModuleOutput{Name: b.Labels[0]}), len(f.Outputs)
+		}
+		o := &f.Outputs[i]
+		o.Sensitive, o.Ephemeral = flag(content, "sensitive", o.Sensitive), flag(content, "ephemeral", o.Ephemeral)
 	case "provider":
 		implied[b.Labels[0]] = true
 	case "resource", "data", "ephemeral":
@@ -205,16 +226,18 @@ func (f *ModuleFace) variable(b *hcl.Block) error {
 	if diags.HasErrors() {
 		return diagnosed(diags)
 	}
-	v := ModuleVariable{
-		Name: b.Labels[0], Type: cty.DynamicPseudoType, Required: content.Attributes["default"] == nil,
-		Nullable: flag(content, "nullable", true), Sensitive: flag(content, "sensitive", false), Ephemeral: flag(content, "ephemeral", false),
+	i := slices.IndexFunc(f.Variables, func(v ModuleVariable) bool { return v.Name == b.Labels[0] })
+	if i < 0 {
+		f.Variables, i = append(f.Variables, ModuleVariable{Name: b.Labels[0], Type: cty.DynamicPseudoType, Required: true, Nullable: true}), len(f.Variables)
 	}
+	v := &f.Variables[i]
+	v.Required = v.Required && content.Attributes["default"] == nil
+	v.Nullable, v.Sensitive, v.Ephemeral = flag(content, "nullable", v.Nullable), flag(content, "sensitive", v.Sensitive), flag(content, "ephemeral", v.Ephemeral)
 	if a := content.Attributes["type"]; a != nil {
 		if v.Type, v.Defaults, diags = typeexpr.TypeConstraintWithDefaults(a.Expr); diags.HasErrors() {
 			return diagnosed(diags)
 		}
 	}
-	f.Variables = append(f.Variables, v)
 	return nil
 }
 

@@ -40,7 +40,7 @@ type DatabaseSpec struct {
 }
 
 // Engine is a database technology. Version "15" means the newest 15.x that the provider can run, "15.4" exactly that;
-// empty means the newest major that the provider can run here, and is filled in by Default. EngineNone has no version.
+// empty means the newest major that the provider can run here, and is filled in by Default. an engine that is no database has no version.
 type Engine struct {
 	Name       string            `yaml:"name" json:"name"`
 	Version    string            `yaml:"version,omitempty" json:"version,omitempty"`

@@ -12,6 +12,8 @@ import (
 type Capabilities interface {
 	ProviderNames() []string
 	EngineNames() []string
+	// HasDatabase reports whether an engine is a database; one that is not known is.
+	HasDatabase(engine string) bool
 	// EngineVersions lists the exact versions of an engine that a provider can run here, newest first; none where it does not say.
 	EngineVersions(ctx context.Context, provider, engine string) ([]string, error)
 	// ValidateDatabase asks the engine what only it knows of its databases, users and links; its diagnostics carry Field paths.

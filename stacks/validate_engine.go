@@ -14,10 +14,6 @@ const maxParameter = 1024
 func (c *checker) engine() {
 	e := c.db.Spec.Engine
 	c.missing("spec.engine.name", e.Name, "name the engine, like postgres")
-	if e.Name == EngineNone {
-		c.checkNone()
-		return
-	}
 	if e.Version != "" && !versionShape.MatchString(e.Version) {
 		c.refuse("engine.version", "spec.engine.version", `write a major version, like "15", or an exact one, like "15.4"`, "%q is no version", brief(e.Version))
 	}
@@ -42,7 +38,11 @@ func (c *checker) engine() {
 func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 	spec := c.db.Spec
 	engines, providers := caps.EngineNames(), caps.ProviderNames()
-	engineKnown := slices.Contains(engines, spec.Engine.Name) || spec.Engine.Name == EngineNone
+	engineKnown := slices.Contains(engines, spec.Engine.Name)
+	database := caps.HasDatabase(spec.Engine.Name)
+	if engineKnown && !database {
+		c.noDatabase()
+	}
 	if spec.Engine.Name != "" && !engineKnown {
 		c.refuse("engine.unknown", "spec.engine.name", c.didYouMean(spec.Engine.Name, engines), "unknown engine %q", brief(spec.Engine.Name))
 	}
@@ -59,7 +59,7 @@ func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 		if !engineKnown {
 			continue
 		}
-		if !asked[r.Provider] && spec.Engine.Name != EngineNone {
+		if !asked[r.Provider] && database {
 			asked[r.Provider] = true
 			c.version(ctx, caps, r.Provider)
 		}
@@ -75,7 +75,7 @@ func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 			}
 		}
 	}
-	if engineKnown && spec.Engine.Name != EngineNone {
+	if engineKnown && database {
 		c.linkModes(caps)
 		for _, d := range caps.ValidateDatabase(ctx, c.db) {
 			if !c.l.isBad(d.Field) && len(c.ds) < maxDiagnostics {

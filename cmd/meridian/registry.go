@@ -8,6 +8,7 @@ import (
 	"meridian/providers"
 	"meridian/providers/aws"
 	"meridian/providers/engines/cassandra"
+	"meridian/providers/engines/none"
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
 	"meridian/providers/local/server"
@@ -31,6 +32,6 @@ func newRegistry(data, installation string, plugins []terraform.Plugin) (*provid
 	})
 	return providers.NewRegistry(
 		[]providers.Provider{places, aws.New(aws.Config{Installation: installation}), module.New()},
-		[]providers.Engine{cassandra.Engine{}, postgres.New(postgres.WithPgDump(server.PgDump))},
+		[]providers.Engine{cassandra.Engine{}, none.Engine{}, postgres.New(postgres.WithPgDump(server.PgDump))},
 	), nil
 }

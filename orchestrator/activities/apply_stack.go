@@ -138,6 +138,12 @@ func (a *Activities) putEndpoint(ctx context.Context, w work) error {
 	if err != nil {
 		return fmt.Errorf("outputs of %s: %w", w.stack, err)
 	}
+	if endpoint == (stacks.Endpoint{}) {
+		if a.Registry.HasDatabase(w.spec.Spec.Engine.Name) {
+			return fmt.Errorf("outputs of %s: they do not say where its database answers: %w", w.stack, providers.ErrPermanent)
+		}
+		return nil
+	}
 	if known, err := a.Catalog.Endpoint(ctx, w.stack); err == nil && known == endpoint {
 		return nil
 	}

@@ -56,7 +56,7 @@ func (a *Activities) CheckReady(ctx context.Context, in RegionInput) (RegionResu
 	case st.State != providers.StateReady:
 		return RegionResult{}, a.pending(ctx, w, st.Message)
 	}
-	if w.spec.Spec.Engine.Name == stacks.EngineNone {
+	if !a.Registry.HasDatabase(w.spec.Spec.Engine.Name) {
 		return RegionResult{Go: true}, nil
 	}
 	target, err := a.target(ctx, w.stack, w.spec)

@@ -23,7 +23,7 @@ func (a *Activities) DriftInside(ctx context.Context, in DriftPartInput) error {
 	if done, err := a.driftDone(ctx, j, part.Part); err != nil || done {
 		return err
 	}
-	target, err := a.target(ctx, stackID(j.run, in.Part), j.spec)
+	target, err := a.driftTarget(ctx, j, in.Part)
 	if errors.Is(err, catalog.ErrNotFound) { // it has no database to ask
 		return a.putDrift(ctx, j, part)
 	}
@@ -45,6 +45,16 @@ func (a *Activities) DriftInside(ctx context.Context, in DriftPartInput) error {
 	}
 	part.Drift = items
 	return a.putDrift(ctx, j, part)
+}
+
+// driftTarget is how a region is reached; of what is no database, where it answers is all that there is.
+func (a *Activities) driftTarget(ctx context.Context, j driftJob, region string) (providers.Target, error) {
+	id := stackID(j.run, region)
+	if a.Registry.HasDatabase(j.spec.Spec.Engine.Name) {
+		return a.target(ctx, id, j.spec)
+	}
+	endpoint, err := a.Catalog.Endpoint(ctx, id)
+	return providers.Target{Region: region, Endpoint: endpoint}, err
 }
 
 // inspect looks in the order of the gates: what does not accept cannot be asked, what does not let us in neither.

@@ -23,7 +23,7 @@ func (a *Activities) EnsureObjects(ctx context.Context, in RegionInput) (RegionR
 	if w.row.Phase == stacks.RegionReady {
 		return RegionResult{Go: true}, nil
 	}
-	if w.spec.Spec.Engine.Name == stacks.EngineNone {
+	if !a.Registry.HasDatabase(w.spec.Spec.Engine.Name) {
 		return RegionResult{Go: true}, a.setRegion(ctx, w, stacks.RegionReady, "")
 	}
 	if _, follows := w.spec.PhysicalSource(w.row.Region); follows { // what is in it is its source's

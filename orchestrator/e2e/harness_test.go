@@ -31,6 +31,7 @@ import (
 	"meridian/persistence/temporal"
 	"meridian/providers"
 	cassandraengine "meridian/providers/engines/cassandra"
+	"meridian/providers/engines/none"
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
 	pgserver "meridian/providers/local/server"
@@ -215,7 +216,7 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	if s.more != nil {
 		all = append(all, s.more(m, installation)...)
 	}
-	m.registry = providers.NewRegistry(all, []providers.Engine{cassandraengine.Engine{}, postgres.New(postgres.WithPgDump(pgserver.PgDump))})
+	m.registry = providers.NewRegistry(all, []providers.Engine{cassandraengine.Engine{}, none.Engine{}, postgres.New(postgres.WithPgDump(pgserver.PgDump))})
 	if s.beside != nil {
 		m.temporal = s.beside.temporal
 	} else {

@@ -322,6 +322,7 @@ func TestSecret(t *testing.T) {
 		"others may read it": {Secret{File: file}, "chmod 600"},
 		"empty":              {Secret{Env: "MERIDIAN_NO_SUCH_VARIABLE"}, "it is empty"},
 		"fails":              {Secret{Command: []string{"sh", "-c", "echo s3cret; echo s3cret >&2; exit 3"}}, "exit status 3"},
+		"prints for ever":    {Secret{Command: []string{"sh", "-c", "while echo s3cret; do :; done"}}, "prints more than"},
 	} {
 		_, err := test.s.Read(context.Background())
 		if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "s3cret") {

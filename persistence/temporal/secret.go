@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	osexec "os/exec"
@@ -21,6 +22,9 @@ type Secret struct {
 	// Command prints it: a program and its arguments, run without a shell whenever it is needed (tokens that expire).
 	Command []string `yaml:"command,omitempty"`
 }
+
+// maxSecret is how much a command may print: the longest tokens in use have some thousand bytes.
+const maxSecret = 64 << 10
 
 // secretTimeout bounds a command that prints a secret.
 const secretTimeout = 30 * time.Second
@@ -87,16 +91,33 @@ func (s *Secret) read(ctx context.Context) ([]byte, error) {
 	defer cancel()
 	cmd := osexec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
 	cmd.WaitDelay = time.Second
-	var out bytes.Buffer
+	out := bounded{left: maxSecret}
 	cmd.Stdout = &out // stderr is not shown: the secret could be in it
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if out.left < 0 {
+		return nil, fmt.Errorf("secret from %s: it prints more than %d bytes: that is no secret", s, maxSecret)
+	}
+	if err != nil {
 		var exit *osexec.ExitError
 		if errors.As(err, &exit) {
 			err = errors.New(exit.ProcessState.String())
 		}
 		return nil, fmt.Errorf("secret from %s: %w", s, err)
 	}
-	return out.Bytes(), nil
+	return out.text.Bytes(), nil
+}
+
+// bounded keeps what is written while it is no more than is left; then it ends who writes. What was kept may be a part of it.
+type bounded struct {
+	text bytes.Buffer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, io.ErrShortWrite
+	}
+	return b.text.Write(p)
 }
 
 // checkURL wants a PostgreSQL URL without a password. Its errors quote nothing of it.

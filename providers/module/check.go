@@ -1,7 +1,6 @@
 package module
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -60,14 +59,9 @@ func (v *validator) input(x stacks.ModuleVariable, given any) {
 	if x.Defaults != nil && !value.IsNull() && value.IsKnown() {
 		value = x.Defaults.Apply(value)
 	}
-	if _, err := convert.Convert(value, x.Type); err != nil {
-		at, why := path, err
-		var pathed cty.PathError
-		if errors.As(err, &pathed) {
-			at += pathOf(pathed.Path)
-			why = errors.New(pathed.Error())
-		}
-		v.refuse("module.input", at, fmt.Sprintf("the module's input %q is %s", x.Name, wanted(x.Type)), "this does not fit the module's input %q: %v", x.Name, why)
+	if at, want, err := misfit(value, x.Type); err != nil {
+		what := "input " + x.Name + pathOf(at)
+		v.refuse("module.input", path+pathOf(at), fmt.Sprintf("the module's %s is %s", what, wanted(want)), "this does not fit the module's %s: %v", what, err)
 	}
 	if x.Ephemeral {
 		return
@@ -153,10 +147,48 @@ func pathOf(p cty.Path) string {
 	return b.String()
 }
 
-// wanted says a type for people.
+// misfit finds the innermost part of a value that cannot be converted as terraform would, and the type that is wanted there; no error where all
+// of it can.
+func misfit(value cty.Value, want cty.Type) (at cty.Path, inner cty.Type, err error) {
+	_, err = convert.Convert(value, want)
+	if err == nil || !value.IsKnown() || value.IsNull() || !value.CanIterateElements() {
+		return nil, want, err
+	}
+	for it := value.ElementIterator(); it.Next(); {
+		key, part := it.Element()
+		var of cty.Type
+		var step cty.PathStep = cty.IndexStep{Key: key}
+		switch {
+		case want.IsObjectType() && key.Type() == cty.String && want.HasAttribute(key.AsString()):
+			of, step = want.AttributeType(key.AsString()), cty.GetAttrStep{Name: key.AsString()}
+		case want.IsMapType() && key.Type() == cty.String:
+			of, step = want.ElementType(), cty.GetAttrStep{Name: key.AsString()}
+		case (want.IsListType() || want.IsSetType()) && key.Type() == cty.Number:
+			of = want.ElementType()
+		default:
+			continue
+		}
+		if inside, t, why := misfit(part, of); why != nil {
+			return append(cty.Path{step}, inside...), t, why
+		}
+	}
+	return nil, want, err
+}
+
+// wanted says a type for people, an object with its attributes.
 func wanted(t cty.Type) string {
-	if t == cty.DynamicPseudoType {
+	switch {
+	case t == cty.DynamicPseudoType:
 		return "anything"
+	case t.IsObjectType():
+		var names []string
+		for _, name := range slices.Sorted(maps.Keys(t.AttributeTypes())) {
+			if t.AttributeOptional(name) {
+				name += " (optional)"
+			}
+			names = append(names, name)
+		}
+		return "an object with " + strings.Join(names, ", ")
 	}
 	return "a " + t.FriendlyNameForConstraint()
 }

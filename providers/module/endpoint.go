@@ -11,12 +11,14 @@ import (
 	"meridian/stacks"
 )
 
-// Endpoint reads where the region answers, by the spec's mapping. A region that maps neither host nor endpoint answers nowhere: that is no error
-// where there is no engine.
+// Endpoint reads where the region answers, by the spec's mapping. A region that maps neither host nor endpoint answers nowhere.
 func (*Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
 	s, err := settingsOf(in.ModuleInput)
 	if err != nil {
 		return stacks.Endpoint{}, err
+	}
+	if s.Outputs.Host == "" && s.Outputs.Endpoint == "" && s.Endpoint.Host == "" {
+		return stacks.Endpoint{}, nil
 	}
 	r := reader{outputs: in.Outputs}
 	e := stacks.Endpoint{
@@ -39,9 +41,6 @@ func (*Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
 	}
 	if r.err != nil {
 		return stacks.Endpoint{}, fmt.Errorf("region %s: %w: %w", in.Region.Name, r.err, providers.ErrPermanent)
-	}
-	if in.Database.Spec.Engine.Name == stacks.EngineNone && e.Host == "" {
-		return stacks.Endpoint{}, nil
 	}
 	if e.Host == "" || e.Port <= 0 {
 		return stacks.Endpoint{}, fmt.Errorf("region %s: its outputs say neither host nor port; see settings.outputs: %w", in.Region.Name, providers.ErrPermanent)

@@ -22,18 +22,19 @@ const Name = "module"
 type Provider struct{}
 
 var (
-	_ providers.Provider       = (*Provider)(nil)
-	_ providers.Validator      = (*Provider)(nil)
-	_ providers.ModuleSourcer  = (*Provider)(nil)
-	_ providers.PackageChecker = (*Provider)(nil)
-	_ providers.ModuleCaller   = (*Provider)(nil)
-	_ providers.SecretNames    = (*Provider)(nil)
-	_ providers.SecretOutputs  = (*Provider)(nil)
-	_ providers.InputRefs      = (*Provider)(nil)
-	_ providers.EndpointReader = (*Provider)(nil)
-	_ providers.Gate           = (*Provider)(nil)
-	_ providers.LaunchMemory   = (*Provider)(nil)
-	_ providers.Locator        = (*Provider)(nil)
+	_ providers.Provider        = (*Provider)(nil)
+	_ providers.Validator       = (*Provider)(nil)
+	_ providers.EndpointChecker = (*Provider)(nil)
+	_ providers.ModuleSourcer   = (*Provider)(nil)
+	_ providers.PackageChecker  = (*Provider)(nil)
+	_ providers.ModuleCaller    = (*Provider)(nil)
+	_ providers.SecretNames     = (*Provider)(nil)
+	_ providers.SecretOutputs   = (*Provider)(nil)
+	_ providers.InputRefs       = (*Provider)(nil)
+	_ providers.EndpointReader  = (*Provider)(nil)
+	_ providers.Gate            = (*Provider)(nil)
+	_ providers.LaunchMemory    = (*Provider)(nil)
+	_ providers.Locator         = (*Provider)(nil)
 )
 
 // New returns the provider.

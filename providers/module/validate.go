@@ -110,7 +110,7 @@ func (v *validator) providers() {
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.s.RequiredProviders)) {
 		if !hclsyntax.ValidIdentifier(name) {
-			v.refuse("module.provider", ".settings.requiredProviders."+name, "", "%q cannot name a provider", name)
+			v.refuse("module.provider", ".settings.requiredProviders."+name, "write the name that the module gives it, like aws", "%q cannot name a provider", name)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (v *validator) references() {
 func (v *validator) endpoint() {
 	o, e := v.s.Outputs, v.s.Endpoint
 	if e.Port < 0 || e.Port > 65535 {
-		v.refuse("module.endpoint", ".settings.endpoint.port", "", "%d is no port", e.Port)
+		v.refuse("module.endpoint", ".settings.endpoint.port", "a port is a number from 1 to 65535", "%d is no port", e.Port)
 	}
 	if e.Secret != "" && (!secretShape.MatchString(e.Secret) || e.Secret == "output") {
 		v.refuse("module.secret", ".settings.endpoint.secret", "write the name that an input gives as {secret: NAME}", "%q names no secret", e.Secret)
@@ -156,9 +156,15 @@ func (v *validator) endpoint() {
 	if o.Secret != "" && e.Secret != "" {
 		v.refuse("module.endpoint", ".settings.endpoint.secret", "keep one of them", "the password comes from an output and from a secret")
 	}
-	if v.db.Spec.Engine.Name == stacks.EngineNone {
-		return
+}
+
+// CheckEndpoint wants the spec to say where the region's database answers, and who administers it.
+func (*Provider) CheckEndpoint(db stacks.Database, region stacks.Region) []stacks.Diagnostic {
+	v := &validator{db: db, field: regionField(db, region.Name)}
+	if ds := stacks.DecodeSettings(region.Settings, v.field+".settings", &v.s); stacks.HasErrors(ds) {
+		return nil // ValidateRegion says what is wrong
 	}
+	o, e := v.s.Outputs, v.s.Endpoint
 	need := func(has bool, what, next string) {
 		if !has {
 			v.refuse("module.endpoint", ".settings.outputs", next, "nothing says the %s of the database", what)
@@ -168,6 +174,7 @@ func (v *validator) endpoint() {
 	need(cmp.Or(o.Port, o.Endpoint) != "" || e.Port != 0, "port", "name the output that holds it, or write settings.endpoint.port")
 	need(cmp.Or(o.User, e.User) != "", "administrator", "name the output that holds its name as user, or write settings.endpoint.user")
 	need(cmp.Or(o.Secret, e.Secret) != "", "password", "name the sensitive output that holds it as secret, or the secret that an input gives as settings.endpoint.secret")
+	return v.ds
 }
 
 func (v *validator) gate() {
@@ -188,6 +195,6 @@ func (v *validator) gate() {
 	case r.Gate != gateCommand && len(r.Command) > 0:
 		v.refuse("module.ready", at, "write gate: command", "command belongs to the gate command")
 	case r.Timeout < 0:
-		v.refuse("module.ready", at+".timeout", "", "a timeout is above zero")
+		v.refuse("module.ready", at+".timeout", "write how long one look may take, like 10s", "a timeout is above zero")
 	}
 }
