@@ -94,6 +94,9 @@ func (a *app) questionText(v orchestrator.RunView) string {
 	var b strings.Builder
 	for _, q := range v.Questions {
 		fmt.Fprintf(&b, "  %s in %s: %s\n", a.style.bad("asks"), q.Region, clean(q.Question))
+		if q.Evidence != "" && !strings.Contains(q.Question, q.Evidence) {
+			fmt.Fprintf(&b, "    seen:             %s\n", clean(q.Evidence))
+		}
 		answer := fmt.Sprintf("run answer %s --region %s --resource '%s'", v.ID, q.Region, q.Address)
 		fmt.Fprintf(&b, "    it is there:      %s --adopt IMPORT-ID\n", a.call(answer))
 		fmt.Fprintf(&b, "    it is not there:  %s --absent\n", a.call(answer))

@@ -26,7 +26,22 @@ func newDescribe(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.print(d, func(t *table) { describe(t, d, time.Now()) })
+			asked := ""
+			if d.LastRun != "" {
+				v, err := client.Run(c.Context(), d.LastRun)
+				if err != nil {
+					return err
+				}
+				if asks(v) {
+					asked = a.questionText(v)
+				}
+			}
+			return a.print(d, func(t *table) {
+				describe(t, d, time.Now())
+				if asked != "" {
+					t.line("\n%s", strings.TrimSuffix(asked, "\n"))
+				}
+			})
 		},
 	}
 }

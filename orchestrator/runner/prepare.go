@@ -68,9 +68,20 @@ func (w *worker) prepare(ctx context.Context, step journal.Step) (*prepared, err
 	p := &prepared{step: step}
 	var err error
 	p.binary, err = launch.Find(ctx, w.site, os.Getenv(terraform.EnvTerraform))
+	if step.Kind == journal.StepApply {
+		if p.artifact, err = w.artifactOf(ctx, step); err != nil {
+			return nil, err
+		}
+		err = w.planner(ctx, p)
+	}
 	if err != nil {
 		return nil, refuse(RuleTerraformMissing, "No terraform that Meridian can use", err.Error(),
 			"install Terraform or OpenTofu 1.11 or newer, or name one with "+terraform.EnvTerraform)
+	}
+	if step.Kind == journal.StepPlan {
+		if err := launch.Pin(w.site, p.binary); err != nil {
+			w.log.Warn("terraform is not kept: a plan can be applied while the machine has this one", "error", err)
+		}
 	}
 	p.template, err = launch.EnsureTemplate(ctx, launch.TemplateInput{
 		Site: w.site, Binary: p.binary, Providers: step.Stack.Providers, Install: step.Stack.Install, Environ: os.Environ(),
@@ -89,7 +100,7 @@ func (w *worker) prepare(ctx context.Context, step journal.Step) (*prepared, err
 		return nil, err
 	}
 	if step.Kind == journal.StepApply {
-		if p.artifact, err = w.fitArtifact(ctx, p); err != nil {
+		if err = w.fitArtifact(p); err != nil {
 			return nil, err
 		}
 	}
@@ -132,11 +143,30 @@ func (w *worker) newestState(ctx context.Context, id stacks.StackID) (journal.St
 	return w.journal.LatestState(ctx, id)
 }
 
-// fitArtifact reads the artifact of an apply and refuses one that does not fit what is there now.
-func (w *worker) fitArtifact(ctx context.Context, p *prepared) (*journal.Artifact, error) {
-	a, err := w.journal.Artifact(ctx, p.step.Artifact)
+// planner takes the terraform that made the plan of an apply, where this machine's is another one by now and the site has kept it.
+func (w *worker) planner(ctx context.Context, p *prepared) error {
+	if p.binary.Version == p.artifact.Terraform {
+		return nil
+	}
+	for _, b := range launch.Pinned(ctx, w.site, p.artifact.Terraform) {
+		in := launch.TemplateInput{Binary: b, Providers: p.step.Stack.Providers, Install: p.step.Stack.Install}
+		if launch.TemplateHash(in) == p.artifact.Template {
+			w.log.Info("apply with the terraform that made the plan", "version", b.Version, "here", p.binary.Version)
+			p.binary = b
+			return nil
+		}
+	}
+	if p.binary.Path == "" {
+		return fmt.Errorf("the plan was made with %s, which is here no more, and neither is another one", p.artifact.Terraform)
+	}
+	return nil
+}
+
+// artifactOf reads the artifact of an apply.
+func (w *worker) artifactOf(ctx context.Context, step journal.Step) (*journal.Artifact, error) {
+	a, err := w.journal.Artifact(ctx, step.Artifact)
 	if errors.Is(err, journal.ErrNotFound) {
-		return nil, refuse(terraform.RulePlanMissing, "The plan is not in the journal", "artifact "+p.step.Artifact, "plan again")
+		return nil, refuse(terraform.RulePlanMissing, "The plan is not in the journal", "artifact "+step.Artifact, "plan again")
 	}
 	if errors.Is(err, journal.ErrChecksum) || errors.Is(err, keyring.ErrTampered) {
 		return nil, refuse(terraform.RulePlanMissing, "The plan in the journal is damaged", err.Error(), "plan again")
@@ -144,23 +174,28 @@ func (w *worker) fitArtifact(ctx context.Context, p *prepared) (*journal.Artifac
 	if err != nil {
 		return nil, err
 	}
+	return &a, nil
+}
+
+// fitArtifact refuses an artifact that does not fit what is there now.
+func (w *worker) fitArtifact(p *prepared) error {
 	const again = "nothing was changed; plan again"
-	switch {
+	switch a := p.artifact; {
 	case a.Stack != p.step.Stack.ID:
-		return nil, refuse(terraform.RulePlanMissing, "The plan belongs to another stack", a.Stack.String(), "plan again")
+		return refuse(terraform.RulePlanMissing, "The plan belongs to another stack", a.Stack.String(), "plan again")
 	case a.StateSerial != p.state.Serial:
-		return nil, refuse(terraform.RulePlanStale, "The plan is stale",
+		return refuse(terraform.RulePlanStale, "The plan is stale",
 			fmt.Sprintf("it was made on state %d, the newest state is %d", a.StateSerial, p.state.Serial), again)
 	case p.step.Stack.Digest != "" && a.StackDigest != p.step.Stack.Digest:
-		return nil, refuse(terraform.RulePlanStale, "The plan is stale", "it was made of another rendering of the stack", again)
+		return refuse(terraform.RulePlanStale, "The plan is stale", "it was made of another rendering of the stack", again)
 	case a.Terraform != p.binary.Version || a.Template != p.template.Hash:
-		return nil, refuse(terraform.RulePlanVersion, "The plan was made by another terraform or other providers",
+		return refuse(terraform.RulePlanVersion, "The plan was made by another terraform or other providers",
 			fmt.Sprintf("planned with %s, here is %s", a.Terraform, p.binary.Version), again)
 	case a.WorkPath != w.site.WorkDir(a.Stack):
-		return nil, refuse(terraform.RulePlanElsewhere, "The plan can only be applied where it was made",
+		return refuse(terraform.RulePlanElsewhere, "The plan can only be applied where it was made",
 			"it was made in "+a.WorkPath, again)
 	}
-	return &a, nil
+	return nil
 }
 
 // secrets opens the secrets of a stack's ephemeral variables. They go nowhere but into terraform's environment. A check makes up those

@@ -107,7 +107,7 @@ func TestPruneRunners(t *testing.T) {
 // TestSweepScratch removes the scratch copy of a runner that was killed, and leaves alone the one that somebody works in.
 func TestSweepScratch(t *testing.T) {
 	w := &worker{site: terraform.Site{Root: t.TempDir()}, log: slog.New(slog.DiscardHandler)}
-	if _, err := w.sweep(t.Context()); err != nil {
+	if err := w.sweepScratch(); err != nil {
 		t.Errorf("a site without copies: %v", err)
 	}
 	copies := map[string]string{"verb": w.site.CheckDir("state-1"), "check": w.site.CheckDir("r1/ankara/check.1"), "used": w.site.CheckDir("r2/ankara/check.1")}
@@ -131,7 +131,7 @@ func TestSweepScratch(t *testing.T) {
 		}
 		l.close()
 	}
-	if _, err := w.sweep(t.Context()); err != nil {
+	if err := w.sweepScratch(); err != nil {
 		t.Fatal(err)
 	}
 	for name, dir := range copies {

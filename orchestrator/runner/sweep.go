@@ -8,6 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"meridian/stacks/terraform/launch"
 )
 
 // SweepAnswer is what `meridian-runner sweep` prints.
@@ -42,7 +45,42 @@ func (w *worker) sweep(ctx context.Context) (SweepAnswer, error) {
 			answer.Pending = append(answer.Pending, att.Stack.String())
 		}
 	}
-	return answer, errors.Join(w.sweepScratch(), w.pruneRunners())
+	return answer, errors.Join(w.sweepScratch(), w.pruneRunners(), w.prunePrograms(ctx))
+}
+
+// keepTemplate is how long a template stays that no head names: to make one again may be a download of some hundred MB.
+const keepTemplate = 30 * 24 * time.Hour
+
+// prunePrograms removes the terraforms and templates that no head and no spool names: the newest attempt of each stack, the plan that waits for a yes
+// included, made its claim on both when it took the fence.
+func (w *worker) prunePrograms(ctx context.Context) error {
+	heads, err := w.journal.Heads(ctx, "")
+	if err != nil {
+		return err
+	}
+	spools, err := w.spools()
+	if err != nil {
+		return err
+	}
+	versions, templates := map[string]bool{}, map[string]bool{}
+	for _, h := range heads {
+		versions[h.Terraform], templates[h.Template] = true, true
+	}
+	for _, sp := range spools {
+		if att, ok, err := sp.attempt(); ok && err == nil {
+			versions[att.Version], templates[att.Template] = true, true
+		}
+	}
+	now := w.clock.Wall()
+	young := func(hash string) bool {
+		info, err := os.Stat(filepath.Join(w.site.Templates(), hash))
+		return err != nil || now.Sub(info.ModTime()) < keepTemplate
+	}
+	err = launch.PrunePins(w.site, now, func(version string) bool { return versions[version] })
+	if _, none := os.Stat(w.site.Templates()); none != nil {
+		return err
+	}
+	return errors.Join(err, launch.Prune(ctx, w.site, func(hash string) bool { return templates[hash] || young(hash) }))
 }
 
 // sweepScratch removes the scratch copies that nobody works in: their runners were killed, and they hold a state in clear.

@@ -76,6 +76,9 @@ func (s Site) LogDir() string { return filepath.Join(s.Root, "logs") }
 // Bin holds the binaries that Meridian installed itself.
 func (s Site) Bin() string { return filepath.Join(s.Root, "bin") }
 
+// Terraforms holds the programs that made plans which may still be applied, one directory per product and version.
+func (s Site) Terraforms() string { return filepath.Join(s.Root, "terraforms") }
+
 // Runners holds the copies of meridian-runner that servers, workers and attempts of this site use, each in a directory named after its content.
 func (s Site) Runners() string { return filepath.Join(s.Root, "runners") }
 

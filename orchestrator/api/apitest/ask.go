@@ -11,6 +11,9 @@ import (
 const AskedAddress = "module.database.localdb_server.this"
 
 func (f *Fake) ask(r *run) {
+	f.store(r) // the database is there from its submission on, and nothing of it was applied
+	db := f.databases[r.spec.Metadata.Namespace+"/"+r.spec.Metadata.Name]
+	db.Phase, db.Applied = "pending", 0
 	f.step(r, func(v *orchestrator.RunView) {
 		v.Phase, v.Reason, v.Message = stacks.PhaseAwaiting, "Question", "an apply was interrupted, and it cannot be proven whether it exists"
 		v.Questions = []orchestrator.QuestionView{{

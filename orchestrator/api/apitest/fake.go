@@ -161,7 +161,8 @@ func (f *Fake) plan(r *run, yes bool) {
 	})
 	r.plans++
 	key := r.spec.Metadata.Namespace + "/" + r.spec.Metadata.Name
-	_, exists := f.databases[key]
+	db, exists := f.databases[key]
+	exists = exists && db.Applied > 0
 	f.step(r, func(v *orchestrator.RunView) {
 		v.PlanDigest = fmt.Sprintf("%064x", len(r.history)*1000+int(v.Number))
 		v.Phase = stacks.PhaseAwaiting
