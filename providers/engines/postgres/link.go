@@ -132,20 +132,23 @@ func (l *link) close() {
 	}
 }
 
-// ensureReplicationRole lets the target log in and read every table, row-level security or not.
+// ensureReplicationRole lets the target log in and read every table; row-level security or not, where the server can give that.
 func (l *link) ensureReplicationRole(ctx context.Context) error {
 	conn, role := l.from.conn, roleName(l.in)
-	if _, err := ensureRole(ctx, conn, l.in.From, role, l.in.Password, "LOGIN REPLICATION BYPASSRLS"); err != nil {
+	right, err := rightOfLinks(ctx, conn)
+	if err != nil {
 		return err
 	}
-	var reads bool
-	if err := conn.QueryRow(ctx, "SELECT pg_has_role($1, 'pg_read_all_data', 'MEMBER')", role).Scan(&reads); err != nil {
+	if _, err := ensureRole(ctx, conn, l.in.From, role, l.in.Password, right.attributes); err != nil {
 		return err
 	}
-	if !reads {
-		if _, err := conn.Exec(ctx, "GRANT pg_read_all_data TO "+ident(role)); err != nil {
+	if right.member != "" {
+		if err := grantRole(ctx, conn, right.member, role); err != nil {
 			return err
 		}
+	}
+	if err := grantRole(ctx, conn, "pg_read_all_data", role); err != nil {
+		return err
 	}
 	for _, p := range l.pairs {
 		var connects bool
@@ -163,6 +166,9 @@ func (l *link) ensureReplicationRole(ctx context.Context) error {
 }
 
 func (l *link) ensurePair(ctx context.Context, p pair) error {
+	if err := l.refusePolicies(ctx, p); err != nil {
+		return err
+	}
 	if err := l.ensureHeartbeat(ctx, p); err != nil {
 		return err
 	}

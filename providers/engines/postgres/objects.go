@@ -94,6 +94,9 @@ func (w *objects) ensureDatabases(ctx context.Context) error {
 		i := slices.IndexFunc(there, func(x database) bool { return x.name == d.Name })
 		switch {
 		case i < 0:
+			if err := actFor(ctx, w.conn, owner); err != nil {
+				return fmt.Errorf("create database %s: %w", d.Name, err)
+			}
 			if err := w.exec(ctx, "CREATE DATABASE "+ident(d.Name)+" OWNER "+ident(owner)); err != nil {
 				return fmt.Errorf("create database %s: %w", d.Name, err)
 			}
@@ -101,6 +104,11 @@ func (w *objects) ensureDatabases(ctx context.Context) error {
 		case there[i].broken:
 			return permanent("database %s in %s was half dropped and cannot be opened: apply it once with drop: true", d.Name, w.region)
 		case there[i].owner != owner:
+			for _, role := range []string{there[i].owner, owner} {
+				if err := actFor(ctx, w.conn, role); err != nil {
+					return fmt.Errorf("change owner of database %s: %w", d.Name, err)
+				}
+			}
 			if err := w.exec(ctx, "ALTER DATABASE "+ident(d.Name)+" OWNER TO "+ident(owner)); err != nil {
 				return fmt.Errorf("change owner of database %s: %w", d.Name, err)
 			}

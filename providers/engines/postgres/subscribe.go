@@ -231,6 +231,9 @@ func (l *link) refresh(ctx context.Context, p pair) (bool, error) {
 	if err := l.lock(ctx); err != nil {
 		return true, err
 	}
+	if err := l.refusePolicies(ctx, p); err != nil {
+		return true, err
+	}
 	if err := l.copySchema(ctx, p); err != nil {
 		return true, err
 	}

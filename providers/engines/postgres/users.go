@@ -140,6 +140,9 @@ func dropRole(ctx context.Context, g *guard, t providers.Target, name string) (b
 	if _, err := g.conn.Exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", name); err != nil {
 		return false, fmt.Errorf("end its sessions: %w", err)
 	}
+	if err := actFor(ctx, g.conn, name); err != nil {
+		return false, err
+	}
 	if err := disownAll(ctx, g, t, name); err != nil {
 		return false, err
 	}
