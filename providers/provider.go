@@ -66,6 +66,15 @@ type ReplicaMaker interface {
 	MakesReplicas(engine string) bool
 }
 
+// GlobalMaker makes one database of the regions of a spec, which the cloud itself replicates: topology global. Each region has its stack
+// still, and ModuleCall says what it carries: the primary's at least what is common, another region's its own part, or only what reads from
+// it (where one resource of the cloud is the whole). The other regions' stacks are planned with the primary's, made after it and removed before it.
+type GlobalMaker interface {
+	// GlobalMode is the mode of the links that stand for that replication, from the primary to each other region; "" where the engine's
+	// regions cannot be made one. The engine proves these links as those of that mode.
+	GlobalMode(engine string) stacks.LinkMode
+}
+
 // LaunchMemory says how much memory one launch of terraform uses with this provider, plugins included, in MiB: so much of what the machine
 // has is set aside for it. A provider that does not say is a light one.
 type LaunchMemory interface {

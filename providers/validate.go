@@ -42,6 +42,19 @@ func (r *Registry) LinkModes(engine, from, to string) []stacks.LinkMode {
 	return modes
 }
 
+// GlobalMode asks the provider; one that makes no global database has none.
+func (r *Registry) GlobalMode(engine, provider string) stacks.LinkMode {
+	p, err := r.Provider(provider)
+	if err != nil {
+		return ""
+	}
+	c, err := As[GlobalMaker](p)
+	if err != nil {
+		return ""
+	}
+	return c.GlobalMode(engine)
+}
+
 // ValidateDatabase asks the engine; one that checks nothing, or that is not there, has nothing to say.
 func (r *Registry) ValidateDatabase(ctx context.Context, db stacks.Database) []stacks.Diagnostic {
 	e, err := r.Engine(db.Spec.Engine.Name)

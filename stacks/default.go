@@ -45,7 +45,8 @@ func Default(ctx context.Context, db Database, caps Capabilities) (Database, err
 	}
 	protect := spec.Deletion.Protected()
 	spec.Deletion.Protect = &protect
-	spec.Replication = defaultReplication(out)
+	spec.Topology = cmp.Or(spec.Topology, TopologyRegional)
+	spec.Replication = defaultReplication(out, caps)
 	if spec.Engine.Version == "" && (caps == nil || caps.HasDatabase(spec.Engine.Name)) {
 		major, err := newestMajor(ctx, out, caps)
 		if err != nil {
@@ -56,9 +57,12 @@ func Default(ctx context.Context, db Database, caps Capabilities) (Database, err
 	return out, nil
 }
 
-// defaultReplication expands the shorthand and fills in each link.
-func defaultReplication(db Database) Replication {
+// defaultReplication expands the shorthand and fills in each link. The links of topology global are its provider's.
+func defaultReplication(db Database, caps Capabilities) Replication {
 	in := db.Spec.Replication
+	if db.Spec.Topology == TopologyGlobal {
+		in = Replication{MaxLag: in.MaxLag, Mode: globalMode(db, caps)}
+	}
 	out := Replication{MaxLag: cmp.Or(in.MaxLag, DefaultMaxLag)}
 	links := slices.Clone(in.Links)
 	if in.Mode != "" && len(links) == 0 {
@@ -79,6 +83,15 @@ func defaultReplication(db Database) Replication {
 	}
 	slices.SortFunc(out.Links, func(a, b Link) int { return cmp.Compare(a.Name(), b.Name()) })
 	return out
+}
+
+// globalMode is the mode of the links of topology global, "" where the provider of the regions does not make one database of them.
+func globalMode(db Database, caps Capabilities) LinkMode {
+	ps := providersOf(db)
+	if caps == nil || len(ps) != 1 {
+		return ""
+	}
+	return caps.GlobalMode(db.Spec.Engine.Name, ps[0])
 }
 
 // newestMajor is the newest major version of the engine that all providers of the database can run here.

@@ -1,6 +1,7 @@
 package stacks
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -12,7 +13,7 @@ func CheckChange(old, new Database) []Diagnostic {
 	add := func(severity Severity, rule, path, summary, detail, next string) {
 		ds = append(ds, Diagnostic{Severity: severity, Rule: rule, Field: path, Summary: summary, Detail: detail, Next: next})
 	}
-	for _, d := range slices.Concat(changedEngine(old, new), changedRegions(old, new), changedSources(old, new)) {
+	for _, d := range slices.Concat(changedEngine(old, new), changedTopology(old, new), changedRegions(old, new), changedSources(old, new)) {
 		add(SeverityError, d.Rule, d.Field, d.Summary, d.Detail, d.Next)
 	}
 	for _, d := range slices.Concat(leftOut(old, new), droppedNow(old, new)) {
@@ -33,6 +34,16 @@ func changedEngine(old, new Database) []Diagnostic {
 			Next:    fmt.Sprintf("write version: %q, or create another database of the new version and move the data", Major(was.Version))}}
 	}
 	return nil
+}
+
+// changedTopology refuses to make one database of several, or several of one.
+func changedTopology(old, new Database) []Diagnostic {
+	was, is := cmp.Or(old.Spec.Topology, TopologyRegional), cmp.Or(new.Spec.Topology, TopologyRegional)
+	if was == is {
+		return nil
+	}
+	return []Diagnostic{{Rule: "topology.changed", Field: "spec.topology", Summary: fmt.Sprintf("the topology cannot change from %s to %s", was, is),
+		Next: "write topology: " + string(was) + ", or create another database and move the data"}}
 }
 
 func changedRegions(old, new Database) []Diagnostic {

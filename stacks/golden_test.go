@@ -80,6 +80,13 @@ func (capabilities) LinkModes(engine, from, to string) []stacks.LinkMode {
 	return []stacks.LinkMode{stacks.LinkLogical}
 }
 
+func (capabilities) GlobalMode(engine, provider string) stacks.LinkMode {
+	if engine == "postgres" && provider == "other" {
+		return stacks.LinkPhysical
+	}
+	return ""
+}
+
 func (capabilities) ValidateRegion(_ context.Context, db stacks.Database, r stacks.Region) []stacks.Diagnostic {
 	if _, ok := db.Spec.Engine.Parameters["max_conections"]; ok && r.Provider == "local" {
 		return []stacks.Diagnostic{{Severity: stacks.SeverityError, Rule: "parameter.unknown", Field: "spec.engine.parameters.max_conections",

@@ -28,6 +28,7 @@ var descriptions = map[string]string{
 	"DatabaseSpec.databases":    "The logical databases. One that is left out later is kept, unmanaged.",
 	"DatabaseSpec.users":        "The login roles. One that is left out later is kept, unmanaged.",
 	"DatabaseSpec.regions":      "The places of the database: exactly one primary.",
+	"DatabaseSpec.topology":     "How the regions are one database: regional (each is its own; links replicate), or global (their provider replicates by itself). Default: regional.",
 	"DatabaseSpec.replication":  "What flows between the regions.",
 	"DatabaseSpec.deletion":     "Guards against removal.",
 	"DatabaseSpec.drift":        "How the database is checked for drift.",
@@ -140,22 +141,27 @@ func narrowings() map[string]func(*jsonschema.Schema) {
 	oneOf := func(words ...any) func(*jsonschema.Schema) {
 		return func(s *jsonschema.Schema) { s.Enum = words }
 	}
+	topologies := make([]any, 0, len(Topologies))
+	for _, t := range Topologies {
+		topologies = append(topologies, t)
+	}
 	some := uint64(1)
 	label, ident := dnsLabel.String(), identifier.String()
 	return map[string]func(*jsonschema.Schema){
-		"Database.apiVersion":  oneOf(APIVersion),
-		"Database.kind":        oneOf(KindDatabase),
-		"Metadata.namespace":   text(label, MaxNamespace),
-		"Metadata.name":        text(label, MaxName),
-		"DatabaseSpec.regions": func(s *jsonschema.Schema) { s.MinItems = &some },
-		"Engine.version":       func(s *jsonschema.Schema) { s.Pattern = versionShape.String() },
-		"LogicalDatabase.name": text(ident, MaxIdentifier),
-		"User.name":            text(ident, MaxIdentifier),
-		"Dependency.namespace": text(label, MaxNamespace),
-		"Dependency.name":      text(label, MaxName),
-		"Region.name":          text(label, MaxRegion),
-		"Region.role":          oneOf(RolePrimary, RoleReplica),
-		"Replication.mode":     oneOf(modes...),
+		"Database.apiVersion":   oneOf(APIVersion),
+		"Database.kind":         oneOf(KindDatabase),
+		"Metadata.namespace":    text(label, MaxNamespace),
+		"Metadata.name":         text(label, MaxName),
+		"DatabaseSpec.topology": oneOf(topologies...),
+		"DatabaseSpec.regions":  func(s *jsonschema.Schema) { s.MinItems = &some },
+		"Engine.version":        func(s *jsonschema.Schema) { s.Pattern = versionShape.String() },
+		"LogicalDatabase.name":  text(ident, MaxIdentifier),
+		"User.name":             text(ident, MaxIdentifier),
+		"Dependency.namespace":  text(label, MaxNamespace),
+		"Dependency.name":       text(label, MaxName),
+		"Region.name":           text(label, MaxRegion),
+		"Region.role":           oneOf(RolePrimary, RoleReplica),
+		"Replication.mode":      oneOf(modes...),
 		"Replication.maxLag": func(s *jsonschema.Schema) {
 			s.Type, s.Pattern = "string", `^[0-9.]+(ns|us|µs|ms|s|m|h)([0-9.]+(ns|us|µs|ms|s|m|h))*$`
 		},

@@ -26,13 +26,15 @@ type Metadata struct {
 
 // DatabaseSpec is what a user wants of a database.
 type DatabaseSpec struct {
-	Engine      Engine            `yaml:"engine" json:"engine"`
-	Databases   []LogicalDatabase `yaml:"databases,omitempty" json:"databases,omitempty"`
-	Users       []User            `yaml:"users,omitempty" json:"users,omitempty"`
-	Regions     []Region          `yaml:"regions" json:"regions"`
-	Replication Replication       `yaml:"replication,omitempty" json:"replication,omitzero"`
-	Deletion    Deletion          `yaml:"deletion,omitempty" json:"deletion,omitzero"`
-	Drift       Drift             `yaml:"drift,omitempty" json:"drift,omitzero"`
+	Engine    Engine            `yaml:"engine" json:"engine"`
+	Databases []LogicalDatabase `yaml:"databases,omitempty" json:"databases,omitempty"`
+	Users     []User            `yaml:"users,omitempty" json:"users,omitempty"`
+	Regions   []Region          `yaml:"regions" json:"regions"`
+	// Topology says how the regions are one database; empty is TopologyRegional.
+	Topology    Topology    `yaml:"topology,omitempty" json:"topology,omitempty"`
+	Replication Replication `yaml:"replication,omitempty" json:"replication,omitzero"`
+	Deletion    Deletion    `yaml:"deletion,omitempty" json:"deletion,omitzero"`
+	Drift       Drift       `yaml:"drift,omitempty" json:"drift,omitzero"`
 	// DependsOn lists the databases that have to be there before this one, and stay while it does.
 	DependsOn []Dependency `yaml:"dependsOn,omitempty" json:"dependsOn,omitempty"`
 	// AllowReplace names the regions whose data may be lost by a move or a replacement in the next run; it is cleared once used.
@@ -79,6 +81,21 @@ type Region struct {
 	// Settings are the provider's own: DecodeSettings reads them.
 	Settings Settings `yaml:"settings,omitempty" json:"settings,omitempty"`
 }
+
+// Topology says how the regions of a database are one.
+type Topology string
+
+// The topologies.
+const (
+	// TopologyRegional makes each region a database that its own stack holds whole; links replicate between them.
+	TopologyRegional Topology = "regional"
+	// TopologyGlobal makes the regions one database that their provider itself replicates. Links from the primary to each replica, of the mode
+	// that the provider has for that, are made by Default; they are proven, and never made.
+	TopologyGlobal Topology = "global"
+)
+
+// Topologies are all of them.
+var Topologies = []Topology{TopologyRegional, TopologyGlobal}
 
 // LinkMode says how a link replicates.
 type LinkMode string

@@ -22,6 +22,8 @@ type Capabilities interface {
 	ReservedNames(engine string) Reserved
 	// LinkModes lists the modes that a link from a region of one provider to one of another can have with an engine.
 	LinkModes(engine, from, to string) []LinkMode
+	// GlobalMode is the mode of the links between regions that a provider makes one database of (TopologyGlobal), "" where it does not.
+	GlobalMode(engine, provider string) LinkMode
 	// ValidateRegion asks the region's provider; its diagnostics carry Field paths.
 	ValidateRegion(ctx context.Context, db Database, r Region) []Diagnostic
 }
@@ -64,6 +66,7 @@ func Validate(ctx context.Context, l Loaded, caps Capabilities) []Diagnostic {
 	c.users()
 	c.databases()
 	c.replication()
+	c.topology()
 	c.drift()
 	c.allowReplace()
 	c.dependencies()

@@ -77,6 +77,7 @@ func (c *checker) capabilities(ctx context.Context, caps Capabilities) {
 	}
 	if engineKnown && database {
 		c.linkModes(caps)
+		c.globalTopology(caps)
 		for _, d := range caps.ValidateDatabase(ctx, c.db) {
 			if !c.l.isBad(d.Field) && len(c.ds) < maxDiagnostics {
 				c.ds = append(c.ds, d)

@@ -162,7 +162,10 @@ func modeWords(modes []LinkMode) []string {
 // linkModes refuses a mode that the engine and the providers at both ends of a link do not have.
 func (c *checker) linkModes(caps Capabilities) {
 	spec := c.db.Spec
-	for _, l := range defaultReplication(c.db).Links {
+	if spec.Topology == TopologyGlobal { // its links are its provider's
+		return
+	}
+	for _, l := range defaultReplication(c.db, caps).Links {
 		from, ok1 := c.db.Region(l.From)
 		to, ok2 := c.db.Region(l.To)
 		if l.Drop || !ok1 || !ok2 || !slices.Contains(LinkModes, l.Mode) {

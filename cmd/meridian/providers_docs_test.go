@@ -33,6 +33,10 @@ var abilities = []can{
 		r, err := providers.As[providers.ReplicaMaker](p)
 		return err == nil && r.MakesReplicas("postgres")
 	}},
+	{"makes one global database of several regions of PostgreSQL", func(p providers.Provider) bool {
+		g, err := providers.As[providers.GlobalMaker](p)
+		return err == nil && g.GlobalMode("postgres") != ""
+	}},
 	{"tells how far an apply is", is[providers.ApplyProgress]},
 	{"has a control plane that says when a region is ready", is[providers.ControlPlane]},
 	{"finds again what an interrupted apply made", is[providers.Locator]},

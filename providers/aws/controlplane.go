@@ -55,6 +55,9 @@ func (p *Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (
 	if err != nil {
 		return providers.ReadyStatus{}, err
 	}
+	if hasAurora(in.Region) {
+		return p.auroraStatus(ctx, s, in)
+	}
 	name := instanceName(in)
 	found, err := s.instance(ctx, name)
 	if err != nil {
@@ -65,7 +68,7 @@ func (p *Provider) ControlPlane(ctx context.Context, in providers.ModuleInput) (
 	}
 	st := statusOf(*found)
 	if st.State != providers.StateReady {
-		if said := p.newestEvent(ctx, s, name); said != "" {
+		if said := p.newestEvent(ctx, s, types.SourceTypeDbInstance, name); said != "" {
 			st.Message += "; " + said
 		}
 	}
@@ -82,13 +85,16 @@ func (p *Provider) ApplyProgress(ctx context.Context, in providers.ModuleInput) 
 	if err != nil {
 		return "", err
 	}
+	if hasAurora(in.Region) {
+		return p.auroraProgress(ctx, s, in)
+	}
 	name := instanceName(in)
 	found, err := s.instance(ctx, name)
 	if err != nil || found == nil {
 		return "", p.explain(a, "the status of "+name, err)
 	}
 	said := isWords(*found)
-	if event := p.newestEvent(ctx, s, name); event != "" {
+	if event := p.newestEvent(ctx, s, types.SourceTypeDbInstance, name); event != "" {
 		said += "; " + event
 	}
 	return said, nil
@@ -187,9 +193,9 @@ func (s *session) instance(ctx context.Context, name string) (*types.DBInstance,
 }
 
 // newestEvent is what RDS said last of a database, for people; "" where it says nothing, or cannot be asked: it is only an addition.
-func (p *Provider) newestEvent(ctx context.Context, s *session, name string) string {
+func (p *Provider) newestEvent(ctx context.Context, s *session, typ types.SourceType, name string) string {
 	minutes := int32(eventsBack / time.Minute)
-	out, err := s.rds.DescribeEvents(ctx, &rds.DescribeEventsInput{SourceIdentifier: &name, SourceType: types.SourceTypeDbInstance, Duration: &minutes})
+	out, err := s.rds.DescribeEvents(ctx, &rds.DescribeEventsInput{SourceIdentifier: &name, SourceType: typ, Duration: &minutes})
 	if err != nil {
 		return ""
 	}

@@ -94,6 +94,11 @@ func (p *Provider) list(ctx context.Context, s *session) (out []providers.Object
 			}
 		}
 	}
+	clusters, err := p.listClusters(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, clusters...)
 	ours := &ec2.DescribeSecurityGroupsInput{Filters: []ec2types.Filter{filter("tag:"+TagOwner, p.cfg.Installation+"/*")}}
 	for pages := ec2.NewDescribeSecurityGroupsPaginator(s.ec2, ours); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
@@ -114,10 +119,14 @@ func (p *Provider) list(ctx context.Context, s *session) (out []providers.Object
 
 func (p *Provider) instanceObject(i types.DBInstance) (providers.Object, bool) {
 	id, ours := p.stackOf(tagOf(i.TagList, TagOwner))
-	return providers.Object{
+	o := providers.Object{
 		Provider: Name, ID: sdk.ToString(i.DBInstanceArn), Stack: id, Type: instanceType, Address: instanceAddress, ImportID: sdk.ToString(i.DBInstanceIdentifier),
 		Detail: fmt.Sprintf("%s %s, %s, %s", sdk.ToString(i.Engine), sdk.ToString(i.EngineVersion), sdk.ToString(i.DBInstanceClass), isWords(i)), DataBearing: true,
-	}, ours
+	}
+	if i.DBClusterIdentifier != nil {
+		o = asMember(o, i)
+	}
+	return o, ours
 }
 
 // stackOf reads the stack from an owner mark of this installation.
@@ -143,6 +152,7 @@ func (p *Provider) RemoveObject(ctx context.Context, o providers.Object, places 
 	}
 	remove := map[string]func(context.Context, *session, providers.Object) error{
 		instanceType: p.removeInstance, parameterGroupType: p.removeParameterGroup, securityGroupType: p.removeGroup,
+		clusterType: p.removeCluster, clusterInstanceType: p.removeInstance, clusterGroupType: p.removeClusterGroup, globalType: p.removeGlobal,
 	}[o.Type]
 	if remove == nil {
 		return fmt.Errorf("%s is a %s, which is not removed from here: %w", o.ID, o.Type, providers.ErrPermanent)
@@ -150,7 +160,7 @@ func (p *Provider) RemoveObject(ctx context.Context, o providers.Object, places 
 	return p.explain(s.access, "removing "+o.ID, remove(ctx, s, o))
 }
 
-// sessionFor is the session of a place in the account and region that an object's ARN names.
+// sessionFor is the session of a place in the account and region that an object's ARN names; the ARN of a global cluster names no region.
 func (p *Provider) sessionFor(ctx context.Context, o providers.Object, places []providers.ModuleInput) (*session, error) {
 	part := strings.SplitN(o.ID, ":", 6)
 	if len(part) < 6 {
@@ -158,7 +168,7 @@ func (p *Provider) sessionFor(ctx context.Context, o providers.Object, places []
 	}
 	for _, place := range places {
 		a, err := accessOf(place)
-		if err == nil && a.location == part[3] && a.account == part[4] {
+		if err == nil && (a.location == part[3] || part[3] == "") && a.account == part[4] {
 			return p.sessions.of(ctx, a)
 		}
 	}
@@ -184,7 +194,7 @@ func (p *Provider) removeInstance(ctx context.Context, s *session, o providers.O
 		return fmt.Errorf("%s is protected against deletion: lift that in AWS, then remove it: %w", o.ID, providers.ErrPermanent)
 	}
 	in := &rds.DeleteDBInstanceInput{DBInstanceIdentifier: &o.ImportID, SkipFinalSnapshot: sdk.Bool(true)}
-	if !slices.Contains(unreadable, status) && i.ReadReplicaSourceDBInstanceIdentifier == nil {
+	if !slices.Contains(unreadable, status) && i.ReadReplicaSourceDBInstanceIdentifier == nil && i.DBClusterIdentifier == nil {
 		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = sdk.Bool(false), sdk.String(o.ImportID+"-removed")
 	}
 	if _, err = s.rds.DeleteDBInstance(ctx, in); err == nil {

@@ -36,6 +36,7 @@ func (p *Provider) Locate(ctx context.Context, in providers.LocateInput) (provid
 	}
 	look := map[string]func(context.Context, *session, providers.LocateInput) (providers.Located, error){
 		instanceType: p.locateInstance, parameterGroupType: p.locateParameterGroup, securityGroupType: p.locateGroup, ingressRuleType: p.locateRule,
+		clusterType: p.locateCluster, clusterInstanceType: p.locateClusterInstance, clusterGroupType: p.locateClusterGroup, globalType: p.locateGlobal,
 	}[in.Type]
 	if look == nil {
 		return providers.Located{State: providers.FoundUnknown, Evidence: "nobody knows how to find a " + in.Type + " again"}, nil
@@ -44,9 +45,12 @@ func (p *Provider) Locate(ctx context.Context, in providers.LocateInput) (provid
 	return found, p.explain(a, "looking for "+in.Address, err)
 }
 
-// locateInstance takes a database that AWS still works on for one that is not settled yet: what it becomes is seen at the next look.
 func (p *Provider) locateInstance(ctx context.Context, s *session, in providers.LocateInput) (providers.Located, error) {
-	name := instanceName(in.ModuleInput)
+	return p.locateDatabase(ctx, s, in, instanceName(in.ModuleInput))
+}
+
+// locateDatabase takes a database that AWS still works on for one that is not settled yet: what it becomes is seen at the next look.
+func (p *Provider) locateDatabase(ctx context.Context, s *session, in providers.LocateInput, name string) (providers.Located, error) {
 	found, err := s.instance(ctx, name)
 	if err != nil {
 		return providers.Located{}, err
@@ -68,7 +72,7 @@ func (p *Provider) locateInstance(ctx context.Context, s *session, in providers.
 func (p *Provider) locateParameterGroup(ctx context.Context, s *session, in providers.LocateInput) (providers.Located, error) {
 	name := parameterGroupName(in.ModuleInput)
 	out, err := s.rds.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: &name})
-	if isCode(err, "DBParameterGroupNotFound", "DBParameterGroupNotFoundFault") || err == nil && len(out.DBParameterGroups) == 0 {
+	if isCode(err, groupGone...) || err == nil && len(out.DBParameterGroups) == 0 {
 		return absent("there is no parameter group %s in %s", name, s.location), nil
 	}
 	if err != nil {
@@ -119,9 +123,8 @@ func (s *session) group(ctx context.Context, in providers.ModuleInput) (g *ec2ty
 
 // locateRule finds an ingress rule by its group and address range, which together are unique: AWS refuses a second one.
 func (p *Provider) locateRule(ctx context.Context, s *session, in providers.LocateInput) (providers.Located, error) {
-	_, key, ok := strings.Cut(in.Address, `["`)
-	cidr, closed := strings.CutSuffix(key, `"]`)
-	if !ok || !closed {
+	cidr, ok := keyOf(in.Address)
+	if !ok {
 		return providers.Located{State: providers.FoundUnknown, Evidence: in.Address + " names no address range"}, nil
 	}
 	group, err := p.locateGroup(ctx, s, in)

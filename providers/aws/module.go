@@ -49,7 +49,7 @@ func sourceOf(in providers.ModuleInput) stacks.Region {
 	return at
 }
 
-// ModuleCall makes a region of the module aws-rds-postgres.
+// ModuleCall makes a region of the module aws-rds-postgres, or of aws-aurora-postgres where its settings say so.
 func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
 	s, ds := readSettings(in.Region, "settings")
 	if stacks.HasErrors(ds) {
@@ -58,8 +58,11 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 	if in.Database.Spec.Engine.Name != EnginePostgres {
 		return stacks.ModuleCall{}, fmt.Errorf("region %s: provider aws does not run %q: %w", in.Region.Name, in.Database.Spec.Engine.Name, providers.ErrPermanent)
 	}
+	if s.Aurora != nil {
+		return p.auroraCall(in, s), nil
+	}
 	call := stacks.ModuleCall{
-		Module: module, Inputs: p.inputs(in, s), Outputs: []string{"host", "port", "admin_user", "arn", "server_version"},
+		Module: module, Inputs: p.instanceInputs(in, s), Outputs: []string{"host", "port", "admin_user", "arn", "server_version"},
 		Providers: []stacks.ProviderConfig{plugin(in.Region.Location, s)}, DataBearing: []string{instanceType},
 	}
 	if in.Placement.Takeover != nil {
@@ -89,12 +92,15 @@ func (p *Provider) LiftProtection(in providers.ModuleInput) (providers.Lift, err
 	if err != nil {
 		return providers.Lift{}, err
 	}
+	if call.Module == auroraModule {
+		return auroraLift(call), nil
+	}
 	call.Inputs["deletion_protection"] = false
 	return providers.Lift{Call: call, Types: []string{instanceType}, Attributes: []string{"deletion_protection", "final_snapshot_identifier", "skip_final_snapshot"}}, nil
 }
 
-// inputs are the module's arguments for a database of its own.
-func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
+// instanceInputs are the arguments of the module aws-rds-postgres for a database of its own.
+func (p *Provider) instanceInputs(in providers.ModuleInput, s Settings) map[string]any {
 	storage := map[string]any{"gib": s.Storage.GiB, "max_gib": s.Storage.MaxGiB, "type": s.Storage.Type}
 	for name, n := range map[string]int64{"iops": s.Storage.IOPS, "throughput": s.Storage.Throughput} {
 		if n > 0 {
@@ -104,6 +110,13 @@ func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
 	if s.Storage.KMSKey != "" {
 		storage["kms_key"] = s.Storage.KMSKey
 	}
+	inputs := p.inputs(in, s)
+	inputs["storage"], inputs["multi_az"] = storage, *s.MultiAZ
+	return inputs
+}
+
+// inputs are the arguments that the modules of an instance and of a cluster have both.
+func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
 	network := map[string]any{"subnet_group": s.Network.SubnetGroup, "public": s.Public}
 	if s.Network.VPC != "" {
 		network["vpc"], network["allow"] = s.Network.VPC, s.Network.Allow
@@ -114,7 +127,7 @@ func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
 	inputs := map[string]any{
 		"identifier": identifier(in.Stack), "owner": p.owner(in.Stack), "tags": s.Tags,
 		"engine_version": in.Database.Spec.Engine.Version, "parameters": now, "static_parameters": restart,
-		"instance_class": s.Class, "storage": storage, "network": network, "multi_az": *s.MultiAZ, "port": int64(postgresPort),
+		"instance_class": s.Class, "network": network, "port": int64(postgresPort),
 		"backup": map[string]any{"retention": *s.Backup.Retention, "window": s.Backup.Window},
 		"maintenance": map[string]any{
 			"window": s.Maintenance.Window, "apply_immediately": s.Maintenance.ApplyImmediately, "minor_upgrades": s.Maintenance.MinorUpgrades,

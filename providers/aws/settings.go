@@ -15,8 +15,10 @@ type Settings struct {
 	AssumeRole *AssumeRole `yaml:"assumeRole"`
 	Network    Network     `yaml:"network" required:"true"`
 	// Size is small, medium or large; Class is an exact instance class, like "db.m6g.large", instead.
-	Size    string  `yaml:"size"`
-	Class   string  `yaml:"class"`
+	Size  string `yaml:"size"`
+	Class string `yaml:"class"`
+	// Aurora makes the region an Aurora cluster; without it, it is an RDS instance.
+	Aurora  *Aurora `yaml:"aurora"`
 	Storage Storage `yaml:"storage"`
 	// MultiAZ keeps a standby in another zone. Default: true for a primary, false for a replica.
 	MultiAZ     *bool       `yaml:"multiAZ"`
@@ -24,7 +26,7 @@ type Settings struct {
 	Maintenance Maintenance `yaml:"maintenance"`
 	// PerformanceInsights keeps seven days of them, which is free. Default: true.
 	PerformanceInsights *bool `yaml:"performanceInsights"`
-	// LogExports are the logs that go to CloudWatch: postgresql, upgrade. Default: both.
+	// LogExports are the logs that go to CloudWatch: postgresql, upgrade. Default: both; Aurora has only postgresql.
 	LogExports []string `yaml:"logExports"`
 	// CA is the certificate authority of the server's certificate. Default: AWS's own; naming one costs a second change after each create.
 	CA string `yaml:"ca"`
@@ -54,7 +56,7 @@ type Network struct {
 	Allow []string `yaml:"allow"`
 }
 
-// Storage is the disk.
+// Storage is the disk. Of an Aurora cluster only Type (aurora-iopt1: input and output are in the price) and KMSKey are given.
 type Storage struct {
 	// GiB is its size, MaxGiB the size up to which it grows by itself; equal numbers switch that off. Default: 20, and five times GiB.
 	GiB    int64 `yaml:"gib"`
@@ -100,6 +102,27 @@ func readSettings(region stacks.Region, path string) (Settings, []stacks.Diagnos
 		ds = append(ds, stacks.Diagnostic{Severity: stacks.SeverityError, Rule: "aws.settings", Field: path + ".class",
 			Summary: "size and class are both given", Next: "keep one of them"})
 	}
+	if s.Aurora != nil {
+		ds = append(ds, s.asAurora(primary, path)...)
+	} else {
+		s.asInstance(primary)
+	}
+	if s.Backup.Retention == nil {
+		days := int64(7)
+		s.Backup.Retention = &days
+	}
+	s.Backup.Window = cmp.Or(s.Backup.Window, "02:00-03:00")
+	s.Maintenance.Window = cmp.Or(s.Maintenance.Window, "sun:04:00-sun:05:00")
+	s.PerformanceInsights = cmp.Or(s.PerformanceInsights, &yes)
+	s.FinalSnapshot = cmp.Or(s.FinalSnapshot, &yes)
+	if s.AssumeRole != nil {
+		s.AssumeRole.SessionLength = cmp.Or(s.AssumeRole.SessionLength, defaultSession)
+	}
+	return s, ds
+}
+
+// asInstance fills in what the settings of an RDS instance leave out.
+func (s *Settings) asInstance(primary bool) {
 	if s.Class == "" {
 		s.Size = cmp.Or(s.Size, "small")
 		s.Class = classes[s.Size]
@@ -108,19 +131,7 @@ func readSettings(region stacks.Region, path string) (Settings, []stacks.Diagnos
 	s.Storage.MaxGiB = cmp.Or(s.Storage.MaxGiB, 5*s.Storage.GiB)
 	s.Storage.Type = cmp.Or(s.Storage.Type, "gp3")
 	s.MultiAZ = cmp.Or(s.MultiAZ, &primary)
-	if s.Backup.Retention == nil {
-		days := int64(7)
-		s.Backup.Retention = &days
-	}
-	s.Backup.Window = cmp.Or(s.Backup.Window, "02:00-03:00")
-	s.Maintenance.Window = cmp.Or(s.Maintenance.Window, "sun:04:00-sun:05:00")
-	s.PerformanceInsights = cmp.Or(s.PerformanceInsights, &yes)
 	if s.LogExports == nil {
 		s.LogExports = []string{"postgresql", "upgrade"}
 	}
-	s.FinalSnapshot = cmp.Or(s.FinalSnapshot, &yes)
-	if s.AssumeRole != nil {
-		s.AssumeRole.SessionLength = cmp.Or(s.AssumeRole.SessionLength, defaultSession)
-	}
-	return s, ds
 }

@@ -50,7 +50,12 @@ func (p *Provider) ValidateRegion(_ context.Context, db stacks.Database, region 
 	if !stacks.HasErrors(ds) { // what could not be read cannot be judged
 		c.settings(s)
 		c.network(s.Network)
-		c.storage(s.Storage)
+		if s.Aurora != nil {
+			c.aurora(db, region, s)
+		} else {
+			c.storage(s.Storage)
+		}
+		c.topology(db, region, s)
 	}
 	c.parameters(db.Spec.Engine.Parameters)
 	return c.ds
@@ -97,14 +102,22 @@ func (c *checker) settings(s Settings) {
 	if s.Size != "" {
 		c.oneOf("size", s.Size, slices.Sorted(maps.Keys(classes))...)
 	}
-	if s.Class != "" {
+	if s.Class != "" && s.Class != serverlessClass { // an Aurora cluster's own
 		c.shape("class", s.Class, "write an instance class, like db.m7g.large", classShape)
 	}
-	c.within("backup.retention", *s.Backup.Retention, 0, 35)
+	least := int64(0)
+	if s.Aurora != nil {
+		least = 1 // a cluster always has backups
+	}
+	c.within("backup.retention", *s.Backup.Retention, least, 35)
 	c.shape("backup.window", s.Backup.Window, "write a time of day in UTC, like 02:00-03:00", windowShape)
 	c.shape("maintenance.window", s.Maintenance.Window, "write a time of the week in UTC, like sun:04:00-sun:05:00", weekShape)
+	logs := []string{"postgresql", "upgrade"}
+	if s.Aurora != nil {
+		logs = logs[:1]
+	}
 	for i, log := range s.LogExports {
-		c.oneOf(fmt.Sprintf("logExports[%d]", i), log, "postgresql", "upgrade")
+		c.oneOf(fmt.Sprintf("logExports[%d]", i), log, logs...)
 	}
 	for _, tag := range slices.Sorted(maps.Keys(s.Tags)) {
 		if strings.HasPrefix(tag, "aws:") || strings.HasPrefix(tag, "meridian:") || !tagShape.MatchString(tag) || len(s.Tags[tag]) > 256 {

@@ -69,3 +69,44 @@ func instance(change ...func(*rdsfake.Instance)) rdsfake.Instance {
 	}
 	return i
 }
+
+// withAurora makes the region "here" an Aurora cluster; global also makes it the primary of a global database.
+func withAurora(in *providers.ModuleInput) {
+	in.Region.Settings = settings()
+	in.Region.Settings["aurora"] = map[string]any{}
+	in.Database.Spec.Regions = []stacks.Region{in.Region}
+}
+
+func global(in *providers.ModuleInput) {
+	withAurora(in)
+	in.Database.Spec.Topology = stacks.TopologyGlobal
+	there := in.Region
+	there.Name, there.Location, there.Role = "there", "us-east-1", stacks.RoleReplica
+	there.Settings = settings()
+	there.Settings["aurora"] = map[string]any{}
+	there.Settings["storage"] = map[string]any{"kmsKey": "arn:aws:kms:us-east-1:123456789012:key/1"}
+	in.Database.Spec.Regions = append(in.Database.Spec.Regions, there)
+	in.Database.Spec.Replication.Links = []stacks.Link{{From: "here", To: "there", Mode: stacks.LinkPhysical}}
+}
+
+// mine marks what is the stack's of the region "here".
+func mine() map[string]string {
+	return map[string]string{TagOwner: installation + "/default/orders/k3m9x2pq/here"}
+}
+
+func cluster(change ...func(*rdsfake.Cluster)) rdsfake.Cluster {
+	c := rdsfake.Cluster{ID: name, Region: here, Status: "available", Tags: mine()}
+	for _, f := range change {
+		f(&c)
+	}
+	return c
+}
+
+func clusterStatus(s string) func(*rdsfake.Cluster) {
+	return func(c *rdsfake.Cluster) { c.Status = s }
+}
+
+// member is an instance of the cluster.
+func member(number string, change ...func(*rdsfake.Instance)) rdsfake.Instance {
+	return instance(append([]func(*rdsfake.Instance){func(i *rdsfake.Instance) { i.ID, i.Cluster = name+"-"+number, name }}, change...)...)
+}

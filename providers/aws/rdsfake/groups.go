@@ -44,6 +44,9 @@ func (f *Fake) tags(c call) (string, *refusal) {
 			return result(c, tagList("TagList", "Tag", "Key", "Value", g.Tags)), nil
 		}
 	}
+	if g, ok := f.clusterGroups[arn]; ok {
+		return result(c, tagList("TagList", "Tag", "Key", "Value", g.Tags)), nil
+	}
 	if i, ok := f.instances[arn]; ok {
 		return result(c, tagList("TagList", "Tag", "Key", "Value", i.Tags)), nil
 	}

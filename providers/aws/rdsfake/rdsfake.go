@@ -34,6 +34,8 @@ type Instance struct {
 	DeletionProtection bool
 	// Source is the ARN of what it is a read replica of; Replication is the status of that, like "replicating".
 	Source, Replication string
+	// Cluster is the Aurora cluster that it belongs to.
+	Cluster string
 	// PendingClass is a class that waits for the window.
 	PendingClass string
 	Events       []string
@@ -80,25 +82,27 @@ type Fault struct {
 type Fake struct {
 	srv *httptest.Server
 
-	mu        sync.Mutex
-	instances map[string]Instance // by ARN
-	clusters  map[string]string   // Aurora clusters by "region/ID": their status
-	managed   map[string]bool     // of these, those whose password RDS keeps
-	snapshots map[string]bool
-	groups    []Group
-	families  map[string]ParameterGroup // by "region/name"
-	pageSize  int
-	faults    map[string][]Fault // by action
-	refused   map[string]string  // the code by access key ID
-	account   string             // that GetCallerIdentity answers
-	maxLength time.Duration      // of a role's session
-	calls     []string
+	mu            sync.Mutex
+	instances     map[string]Instance // by ARN
+	clusters      map[string]Cluster  // by ARN
+	globals       map[string]Global   // by name
+	snapshots     map[string]bool
+	groups        []Group
+	families      map[string]ParameterGroup // by "region/name"
+	clusterGroups map[string]ClusterGroup   // by ARN
+	pageSize      int
+	faults        map[string][]Fault // by action
+	refused       map[string]string  // the code by access key ID
+	account       string             // that GetCallerIdentity answers
+	maxLength     time.Duration      // of a role's session
+	calls         []string
 }
 
 // New starts a fake; close it with Close.
 func New() *Fake {
 	f := &Fake{
-		instances: map[string]Instance{}, clusters: map[string]string{}, managed: map[string]bool{}, snapshots: map[string]bool{},
+		instances: map[string]Instance{}, clusters: map[string]Cluster{}, globals: map[string]Global{},
+		clusterGroups: map[string]ClusterGroup{}, snapshots: map[string]bool{},
 		faults: map[string][]Fault{}, families: map[string]ParameterGroup{}, pageSize: 100, refused: map[string]string{}, account: Account, maxLength: time.Hour,
 	}
 	f.srv = httptest.NewServer(http.HandlerFunc(f.serve))
@@ -127,13 +131,6 @@ func (f *Fake) Instance(region, id string) (Instance, bool) {
 	defer f.mu.Unlock()
 	i, ok := f.instances[Instance{ID: id, Region: region}.ARN()]
 	return i, ok
-}
-
-// PutCluster sets the status of an Aurora cluster; managed says that RDS keeps its master password.
-func (f *Fake) PutCluster(region, id, status string, managed bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.clusters[region+"/"+id], f.managed[region+"/"+id] = status, managed
 }
 
 // PutParameterGroup sets a parameter group.

@@ -25,8 +25,15 @@ func TestRefusals(t *testing.T) {
 		i.Region = "eu-central-1"
 		fake.Put(i)
 	}
-	fake.PutCluster("eu-central-1", "aurora-managed", "available", true)
-	fake.PutCluster("eu-central-1", "aurora", "available", false)
+	for _, c := range []rdsfake.Cluster{
+		{ID: "aurora"}, {ID: "aurora-managed", Managed: true}, {ID: "kept-cluster", DeletionProtection: true}, {ID: "full"}, {ID: "writer"}, {ID: "alone"},
+	} {
+		c.Region, c.Status = "eu-central-1", "available"
+		fake.PutCluster(c)
+	}
+	fake.Put(rdsfake.Instance{ID: "full-1", Region: "eu-central-1", Status: "available", Cluster: "full"})
+	writer, other := rdsfake.Cluster{ID: "writer", Region: "eu-central-1"}.ARN(), rdsfake.Cluster{ID: "other", Region: "us-east-1"}.ARN()
+	fake.PutGlobal(rdsfake.Global{ID: "of-two", Status: "available", Members: []string{writer, other}})
 	create := func(change func(*rds.CreateDBInstanceInput)) func(context.Context) error {
 		return func(ctx context.Context) error {
 			in := &rds.CreateDBInstanceInput{DBInstanceIdentifier: aws.String("made"), DBInstanceClass: aws.String("db.t4g.medium"), Engine: aws.String("postgres")}
@@ -59,6 +66,31 @@ func TestRefusals(t *testing.T) {
 			return err
 		}
 	}
+	cluster := func(change func(*rds.CreateDBClusterInput)) func(context.Context) error {
+		return func(ctx context.Context) error {
+			in := &rds.CreateDBClusterInput{DBClusterIdentifier: aws.String("member"), Engine: aws.String("aurora-postgresql"), GlobalClusterIdentifier: aws.String("of-two"),
+				StorageEncrypted: aws.Bool(true), KmsKeyId: aws.String("arn:aws:kms:eu-central-1:1:key/1")}
+			change(in)
+			_, err := client.CreateDBCluster(ctx, in)
+			return err
+		}
+	}
+	removeCluster := func(id string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := client.DeleteDBCluster(ctx, &rds.DeleteDBClusterInput{DBClusterIdentifier: aws.String(id), SkipFinalSnapshot: aws.Bool(true)})
+			return err
+		}
+	}
+	leave := func(arn string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			_, err := client.RemoveFromGlobalCluster(ctx, &rds.RemoveFromGlobalClusterInput{GlobalClusterIdentifier: aws.String("of-two"), DbClusterIdentifier: aws.String(arn)})
+			return err
+		}
+	}
+	removeGlobal := func(ctx context.Context) error {
+		_, err := client.DeleteGlobalCluster(ctx, &rds.DeleteGlobalClusterInput{GlobalClusterIdentifier: aws.String("of-two")})
+		return err
+	}
 	skip := func(in *rds.DeleteDBInstanceInput) { in.SkipFinalSnapshot = aws.Bool(true) }
 	snapshot := func(in *rds.DeleteDBInstanceInput) { in.FinalDBSnapshotIdentifier = aws.String("final") }
 	for _, c := range []struct {
@@ -80,6 +112,21 @@ func TestRefusals(t *testing.T) {
 		{"a replica of nothing", replica("nothing"), "DBInstanceNotFound"},
 		{"a global database", global("aurora"), ""},
 		{"a global database with a managed password", global("aurora-managed"), "InvalidParameterCombination"},
+		{"a second cluster of a region", cluster(func(*rds.CreateDBClusterInput) {}), "InvalidParameterValue"},
+		{"a password of a second cluster", cluster(func(in *rds.CreateDBClusterInput) { in.MasterUserPassword = aws.String("secret-of-nobody") }), "InvalidParameterCombination"},
+		{"a managed password of a second cluster", cluster(func(in *rds.CreateDBClusterInput) { in.ManageMasterUserPassword = aws.Bool(true) }), "InvalidParameterCombination"},
+		{"a second cluster without a key", cluster(func(in *rds.CreateDBClusterInput) { in.KmsKeyId = nil }), "InvalidParameterCombination"},
+		{"a cluster of no global cluster", cluster(func(in *rds.CreateDBClusterInput) { in.GlobalClusterIdentifier = aws.String("nothing") }), "GlobalClusterNotFound"},
+		{"a cluster without a password", cluster(func(in *rds.CreateDBClusterInput) { in.GlobalClusterIdentifier = nil }), "InvalidParameterValue"},
+		{"a protected cluster", removeCluster("kept-cluster"), "InvalidParameterCombination"},
+		{"a cluster with instances", removeCluster("full"), "InvalidDBClusterState"},
+		{"a member of a global cluster", removeCluster("writer"), "InvalidDBClusterState"},
+		{"the one that writes before the others", leave(writer), "InvalidGlobalClusterState"},
+		{"a global cluster with members", removeGlobal, "InvalidGlobalClusterState"},
+		{"a member leaves", leave(other), ""},
+		{"the last one leaves", leave(writer), ""},
+		{"a global cluster without members", removeGlobal, ""},
+		{"a cluster", removeCluster("alone"), ""},
 		{"a protected one", remove("kept", skip), "InvalidParameterCombination"},
 		{"without a word on the snapshot", remove("again", func(*rds.DeleteDBInstanceInput) {}), "InvalidParameterCombination"},
 		{"with a snapshot", remove("again", snapshot), ""},

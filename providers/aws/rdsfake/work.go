@@ -27,7 +27,10 @@ func (f *Fake) work(c call) (string, *refusal) {
 	actions := map[string]func(call) (string, *refusal){
 		"GetCallerIdentity": f.whoAmI, "AssumeRole": f.assumeRole,
 		"DescribeDBInstances": f.describe, "DescribeDBClusters": f.describeClusters, "DescribeEvents": f.events,
-		"CreateDBInstance": f.create, "CreateDBInstanceReadReplica": f.createReplica, "DeleteDBInstance": f.remove, "CreateGlobalCluster": f.createGlobal,
+		"CreateDBInstance": f.create, "CreateDBInstanceReadReplica": f.createReplica, "DeleteDBInstance": f.remove, 
+		"CreateDBCluster": f.createCluster, "DeleteDBCluster": f.removeCluster, "DescribeDBClusterParameterGroups": f.describeClusterGroups,
+		"DeleteDBClusterParameterGroup": f.removeClusterGroup, "CreateGlobalCluster": f.createGlobal, "DescribeGlobalClusters": f.describeGlobals,
+		"RemoveFromGlobalCluster": f.leaveGlobal, "DeleteGlobalCluster": f.removeGlobal,
 		"DescribeSecurityGroups": f.describeGroups, "DescribeSecurityGroupRules": f.describeRules, "DeleteSecurityGroup": f.removeGroup,
 		"DescribeDBParameterGroups": f.describeFamilies, "DeleteDBParameterGroup": f.removeFamily, "ListTagsForResource": f.tags,
 	}
@@ -57,11 +60,11 @@ func (f *Fake) assumeRole(c call) (string, *refusal) {
 }
 
 func (f *Fake) describe(c call) (string, *refusal) {
-	id := c.form.Get("DBInstanceIdentifier")
+	id, cluster := c.form.Get("DBInstanceIdentifier"), c.form.Get("Filters.Filter.1.Values.Value.1")
 	var found []string
 	for _, arn := range sortedARNs(f.instances) {
 		i := f.instances[arn]
-		if i.Region == c.region && (id == "" || id == i.ID || id == arn) {
+		if i.Region == c.region && (id == "" || id == i.ID || id == arn) && (cluster == "" || cluster == i.Cluster) {
 			found = append(found, i.xml())
 		}
 	}
@@ -87,6 +90,7 @@ func (i Instance) xml() string {
 		text("DBInstanceIdentifier", i.ID), text("DBInstanceArn", i.ARN()), text("DbiResourceId", "db-"+strings.ToUpper(i.ID)), text("DBInstanceStatus", i.Status),
 		text("DBInstanceClass", i.Class), text("Engine", i.Engine), text("EngineVersion", i.Version), text("PercentProgress", i.Percent),
 		text("MasterUsername", "shop"), text("DeletionProtection", strconv.FormatBool(i.DeletionProtection)), text("ReadReplicaSourceDBInstanceIdentifier", i.Source),
+		text("DBClusterIdentifier", i.Cluster),
 		el("Endpoint", text("Address", i.ID+"."+i.Region+".rds.invalid"), text("Port", "5432")),
 		tagList("TagList", "Tag", "Key", "Value", i.Tags),
 	}
@@ -103,21 +107,16 @@ func (i Instance) xml() string {
 	return el("DBInstance", parts...)
 }
 
-func (f *Fake) describeClusters(c call) (string, *refusal) {
-	id := c.form.Get("DBClusterIdentifier")
-	status, ok := f.clusters[c.region+"/"+id]
-	if !ok {
-		return "", notFound("DBClusterNotFoundFault", "DBCluster %s not found.", id)
-	}
-	return result(c, el("DBClusters", el("DBCluster", text("DBClusterIdentifier", id), text("Status", status)))), nil
-}
-
 func (f *Fake) events(c call) (string, *refusal) {
-	i := f.instances[Instance{ID: c.form.Get("SourceIdentifier"), Region: c.region}.ARN()]
+	id, typ := c.form.Get("SourceIdentifier"), c.form.Get("SourceType")
+	messages := f.instances[Instance{ID: id, Region: c.region}.ARN()].Events
+	if typ == "db-cluster" {
+		messages = f.clusters[Cluster{ID: id, Region: c.region}.ARN()].Events
+	}
 	var out []string
-	for n, message := range i.Events {
-		at := time.Now().Add(time.Duration(n-len(i.Events)) * time.Minute).UTC().Format(time.RFC3339)
-		out = append(out, el("Event", text("SourceIdentifier", i.ID), text("SourceType", "db-instance"), text("Date", at), text("Message", message)))
+	for n, message := range messages {
+		at := time.Now().Add(time.Duration(n-len(messages)) * time.Minute).UTC().Format(time.RFC3339)
+		out = append(out, el("Event", text("SourceIdentifier", id), text("SourceType", typ), text("Date", at), text("Message", message)))
 	}
 	return result(c, el("Events", out...)), nil
 }
@@ -167,15 +166,6 @@ func (f *Fake) createReplica(c call) (string, *refusal) {
 	}
 	f.instances[i.ARN()] = i
 	return result(c, i.xml()), nil
-}
-
-// createGlobal refuses a cluster whose master password RDS manages. Source: Amazon Aurora User Guide, the limitations of the same page.
-func (f *Fake) createGlobal(c call) (string, *refusal) {
-	id := last(c.form.Get("SourceDBClusterIdentifier"))
-	if f.managed[c.region+"/"+id] {
-		return "", no("InvalidParameterCombination", "An Aurora Global Database cannot manage its master user password in AWS Secrets Manager.")
-	}
-	return result(c, el("GlobalCluster", text("GlobalClusterIdentifier", c.form.Get("GlobalClusterIdentifier")), text("Status", "creating"))), nil
 }
 
 // remove refuses what is protected, and a final snapshot whose name is taken.

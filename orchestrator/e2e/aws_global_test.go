@@ -1,0 +1,149 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"meridian/orchestrator"
+	"meridian/providers/aws/mototest"
+	"meridian/stacks"
+)
+
+// TestAWSGlobal makes one Aurora Global Database of two regions of AWS: both are planned at once, the second cluster joins when the first is
+// ready, and a row arrives. An untouched database stays clean, no secret is in a state or plan, and a destruction takes the second cluster out first
+// and leaves only the final snapshot.
+func TestAWSGlobal(t *testing.T) {
+	t.Parallel()
+	w := newAWS(t)
+	m := w.m
+	spec := w.globalSpec()
+	v := m.done(spec)
+	if len(v.Links) != 1 || v.Links[0].Phase != "verified" || v.Links[0].LagMS <= 0 {
+		t.Errorf("links = %+v, want one that is verified, with a lag", v.Links)
+	}
+	m.query("orders", "here", "create table parcels (id int primary key, town text)")
+	m.query("orders", "here", "insert into parcels values (1, 'Frankfurt')")
+	w.site.eventually("the row arrives", func() error {
+		got, err := m.tryQuery("orders", "there", "select town from parcels where id = 1")
+		if err == nil && got != "Frankfurt" {
+			err = errNotYet
+		}
+		return err
+	})
+	if _, err := m.tryQuery("orders", "there", "insert into parcels values (2, 'Virginia')"); err == nil {
+		t.Error("the second region takes writes")
+	}
+	db, err := m.Database(t.Context(), stacks.DefaultNamespace, "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.wantGlobal(db.Incarnation)
+	if again := m.done(spec); again.HasChanges {
+		t.Errorf("the same spec again has changes: %+v", again.Changes)
+	}
+	for i := range 3 {
+		res, err := m.Submit(t.Context(), orchestrator.SubmitRequest{Documents: []orchestrator.Document{{File: "spec.yaml", Text: spec}}, Check: true, Actor: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if check := w.site.wantDone(m, res.Runs[0].ID); check.HasChanges {
+			t.Fatalf("check %d of an untouched database finds %+v", i+1, check.Changes)
+		}
+	}
+	w.noSecret(db.Incarnation)
+
+	m.destroy("orders")
+	for _, location := range []string{frankfurt, virginia} {
+		if cs, is := w.clusters(location), w.instances(location); len(cs)+len(is) > 0 {
+			t.Errorf("left in %s: %+v, %+v", location, cs, is)
+		}
+		groups, err := w.rds(location).DescribeDBClusterParameterGroups(t.Context(), &rds.DescribeDBClusterParameterGroupsInput{})
+		if err != nil || len(groups.DBClusterParameterGroups) > 0 {
+			t.Errorf("parameter groups left in %s: %+v, %v", location, groups, err)
+		}
+	}
+	if g := w.globals(); len(g) > 0 {
+		t.Errorf("global clusters left: %+v", g)
+	}
+	last, err := w.rds(frankfurt).DescribeDBClusterSnapshots(t.Context(), &rds.DescribeDBClusterSnapshotsInput{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual := slices.DeleteFunc(last.DBClusterSnapshots, func(s rdstypes.DBClusterSnapshot) bool { return *s.SnapshotType == "automated" })
+	if len(manual) != 1 || *manual[0].DBClusterSnapshotIdentifier != "default-orders-"+db.Incarnation+"-here-final" {
+		t.Errorf("snapshots = %+v, want the final one", manual)
+	}
+}
+
+// wantGlobal holds what AWS has of the database: one global cluster whose first cluster writes, one instance in each region, all encrypted and ours.
+func (w *awsWorld) wantGlobal(incarnation string) {
+	t := w.site.t
+	t.Helper()
+	name := "default-orders-" + incarnation
+	gs := w.globals()
+	if len(gs) != 1 || *gs[0].GlobalClusterIdentifier != name || len(gs[0].GlobalClusterMembers) != 2 || !*gs[0].StorageEncrypted {
+		t.Fatalf("global clusters: %+v", gs)
+	}
+	if !slices.ContainsFunc(gs[0].TagList, func(tag rdstypes.Tag) bool { return *tag.Key == "meridian:owner" }) {
+		t.Errorf("the global cluster has no mark: %+v", gs[0].TagList)
+	}
+	for _, member := range gs[0].GlobalClusterMembers {
+		if writes := strings.HasSuffix(*member.DBClusterArn, "-here"); *member.IsWriter != writes {
+			t.Errorf("%s writes: %t", *member.DBClusterArn, *member.IsWriter)
+		}
+	}
+	for location, region := range map[string]string{frankfurt: "here", virginia: "there"} {
+		cs, is := w.clusters(location), w.instances(location)
+		if len(cs) != 1 || *cs[0].DBClusterIdentifier != name+"-"+region || !*cs[0].StorageEncrypted {
+			t.Errorf("clusters in %s: %+v", location, cs)
+		}
+		if len(is) != 1 || *is[0].DBInstanceIdentifier != name+"-"+region+"-1" {
+			t.Errorf("instances in %s: %+v", location, is)
+		}
+	}
+}
+
+// globalSpec is the spec of database orders, one of two regions.
+func (w *awsWorld) globalSpec() string {
+	w.site.t.Helper()
+	region := func(name, location, role string) string {
+		return fmt.Sprintf(`    - name: %s
+      provider: aws
+      location: %s
+      role: %s
+      settings:
+        account: %q
+        aurora: {instances: 1}
+        network: {subnetGroup: %s, vpc: %s, allow: [10.0.0.0/16]}
+        storage: {kmsKey: %q}
+`, name, location, role, mototest.Account, mototest.SubnetGroup, w.Regions[location].VPC, w.Regions[location].Key)
+	}
+	regions := region("here", frankfurt, "primary") + region("there", virginia, "replica")
+	return strings.Replace(w.spec(regions, "{maxLag: 1m}"), "  regions:\n", "  topology: global\n  regions:\n", 1)
+}
+
+// clusters lists the Aurora clusters that AWS has in a region.
+func (w *awsWorld) clusters(location string) []rdstypes.DBCluster {
+	w.site.t.Helper()
+	out, err := w.rds(location).DescribeDBClusters(context.Background(), &rds.DescribeDBClustersInput{})
+	if err != nil {
+		w.site.t.Fatal(err)
+	}
+	return out.DBClusters
+}
+
+// globals lists the global clusters of the account.
+func (w *awsWorld) globals() []rdstypes.GlobalCluster {
+	w.site.t.Helper()
+	out, err := w.rds(virginia).DescribeGlobalClusters(context.Background(), &rds.DescribeGlobalClustersInput{})
+	if err != nil {
+		w.site.t.Fatal(err)
+	}
+	return out.GlobalClusters
+}
