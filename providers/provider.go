@@ -120,6 +120,12 @@ type ControlPlane interface {
 	ControlPlane(ctx context.Context, in ModuleInput) (ReadyStatus, error)
 }
 
+// LagMeter says what the cloud itself measured last of the replication into a region; measured is false where there is nothing of now. It is an
+// addition to what a link's own row shows: an error disturbs nothing.
+type LagMeter interface {
+	ReplicationLag(ctx context.Context, in ModuleInput) (lag time.Duration, measured bool, err error)
+}
+
 // Engine is a database technology. Everything else is a capability.
 type Engine interface {
 	// Name is the word in the spec, like "postgres".

@@ -52,7 +52,7 @@ func TestCheckChange(t *testing.T) {
 		"another major version": {nothing, func(db *stacks.Database) { db.Spec.Engine.Version = "16" }, "error engine.major spec.engine.version"},
 		"a major that begins alike": {func(db *stacks.Database) { db.Spec.Engine.Version = "1" }, func(db *stacks.Database) { db.Spec.Engine.Version = "15" },
 			"error engine.major spec.engine.version"},
-		"another engine": {nothing, func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "cassandra", Version: "5.0"} }, "error engine.name spec.engine.name"},
+		"another engine":        {nothing, func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "cassandra", Version: "5.0"} }, "error engine.name spec.engine.name"},
 		"the topology as it is": {nothing, func(db *stacks.Database) { db.Spec.Topology = stacks.TopologyRegional }, ""},
 		"another topology":      {nothing, func(db *stacks.Database) { db.Spec.Topology = stacks.TopologyGlobal }, "error topology.changed spec.topology"},
 		"a region more": {protected, func(db *stacks.Database) {

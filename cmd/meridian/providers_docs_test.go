@@ -37,6 +37,7 @@ var abilities = []can{
 		g, err := providers.As[providers.GlobalMaker](p)
 		return err == nil && g.GlobalMode("postgres") != ""
 	}},
+	{"measures the lag of its replicas itself", is[providers.LagMeter]},
 	{"tells how far an apply is", is[providers.ApplyProgress]},
 	{"has a control plane that says when a region is ready", is[providers.ControlPlane]},
 	{"finds again what an interrupted apply made", is[providers.Locator]},

@@ -45,11 +45,15 @@ func (a *Activities) CheckLink(ctx context.Context, in LinkInput) (RegionResult,
 	}
 	now := time.Now()
 	j.row.Lag, j.row.VerifiedAt = st.Lag, &now
-	if err := a.setLink(ctx, j, linkVerified, ""); err != nil {
+	measured := a.cloudLag(ctx, j)
+	if err := a.setLink(ctx, j, linkVerified, measured); err != nil {
 		return RegionResult{}, err
 	}
-	a.log(ctx, in.Run, in.Link, slog.LevelInfo, fmt.Sprintf("verified: a row written in %s was read in %s, lag %s",
-		j.row.Spec.From, j.row.Spec.To, st.Lag.Round(100*time.Microsecond)))
+	said := fmt.Sprintf("verified: a row written in %s was read in %s, lag %s", j.row.Spec.From, j.row.Spec.To, st.Lag.Round(100*time.Microsecond))
+	if measured != "" {
+		said += "; " + measured
+	}
+	a.log(ctx, in.Run, in.Link, slog.LevelInfo, said)
 	return RegionResult{Go: true}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"meridian/persistence/catalog"
 	"meridian/persistence/journal"
@@ -30,6 +31,7 @@ type fakeProvider struct {
 	locate    func(in providers.LocateInput) providers.Located
 	preflight func() error
 	progress  func() (string, error)
+	lag       func() (time.Duration, bool, error)
 }
 
 func (*fakeProvider) Name() string { return "local" }
@@ -53,6 +55,13 @@ func (p *fakeProvider) ApplyProgress(context.Context, providers.ModuleInput) (st
 		return "", nil
 	}
 	return p.progress()
+}
+
+func (p *fakeProvider) ReplicationLag(context.Context, providers.ModuleInput) (time.Duration, bool, error) {
+	if p.lag == nil {
+		return 0, false, nil
+	}
+	return p.lag()
 }
 
 // fakeEngine does nothing, or what a test says.

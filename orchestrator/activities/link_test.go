@@ -74,6 +74,32 @@ func TestCheckLinkGoesOnLooking(t *testing.T) {
 	}
 }
 
+// TestCheckLinkSaysWhatTheCloudMeasures wants the cloud's own lag beside ours, and a link verified whatever becomes of that question.
+func TestCheckLinkSaysWhatTheCloudMeasures(t *testing.T) {
+	for name, tc := range map[string]struct {
+		lag  func() (time.Duration, bool, error)
+		want string
+	}{
+		"a lag":     {func() (time.Duration, bool, error) { return 310 * time.Millisecond, true, nil }, "local measures a lag of 310ms"},
+		"none yet":  {func() (time.Duration, bool, error) { return 0, false, nil }, ""},
+		"throttled": {func() (time.Duration, bool, error) { return 0, false, errors.New("throttled") }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := linking(t)
+			h.cloud.lag = tc.lag
+			if res, err := h.CheckLink(t.Context(), LinkInput{Run: h.run.ID, Link: theLink}); err != nil || !res.Go {
+				t.Fatalf("%+v, %v", res, err)
+			}
+			if phase, message := h.link(); phase != linkVerified || message != tc.want {
+				t.Errorf("the link is %s: %q", phase, message)
+			}
+			if last, err := h.Catalog.LastLog(t.Context(), h.run.ID, theLink); err != nil || strings.Contains(last.Text, "measures") != (tc.want != "") {
+				t.Errorf("the log says %q, %v", last.Text, err)
+			}
+		})
+	}
+}
+
 // TestLinksStopOnCancel has a database that does not answer: a cancel must not wait for it.
 func TestLinksStopOnCancel(t *testing.T) {
 	hang := func(h *house) func(context.Context) error {

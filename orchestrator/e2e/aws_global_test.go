@@ -15,11 +15,10 @@ import (
 	"meridian/stacks"
 )
 
-// TestAWSGlobal makes one Aurora Global Database of two regions of AWS: both are planned at once, the second cluster joins when the first is
+// awsGlobal makes one Aurora Global Database of two regions of AWS: both are planned at once, the second cluster joins when the first is
 // ready, and a row arrives. An untouched database stays clean, no secret is in a state or plan, and a destruction takes the second cluster out first
 // and leaves only the final snapshot.
-func TestAWSGlobal(t *testing.T) {
-	t.Parallel()
+func awsGlobal(t *testing.T) {
 	w := newAWS(t)
 	m := w.m
 	spec := w.globalSpec()

@@ -10,6 +10,7 @@ var awsStories = map[string]func(*testing.T){
 	"LogicalLinks":      awsLogicalLinks,
 	"Replica":           awsReplica,
 	"KilledInTheMiddle": awsKilledInTheMiddle,
+	"Global":            awsGlobal,
 }
 
 // TestAWS tells the stories of AWS all at once. They mostly wait for the provider hashicorp/aws, so that together they take the place of one

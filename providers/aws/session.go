@@ -63,6 +63,8 @@ type session struct {
 	rds *rds.Client
 	ec2 *ec2.Client
 	sts *sts.Client
+	// metrics asks CloudWatch.
+	metrics *metrics
 }
 
 // sessions makes one session for each access, and shares what belongs to an account.
@@ -111,7 +113,7 @@ func (s *sessions) of(ctx context.Context, a access) (*session, error) {
 			}
 		}), func(o *sdk.CredentialsCacheOptions) { o.ExpiryWindow = renewBefore })
 	}
-	made := &session{access: a, rds: rds.NewFromConfig(cfg), ec2: ec2.NewFromConfig(cfg), sts: sts.NewFromConfig(cfg)}
+	made := &session{access: a, rds: rds.NewFromConfig(cfg), ec2: ec2.NewFromConfig(cfg), sts: sts.NewFromConfig(cfg), metrics: &metrics{cfg: cfg, limit: l}}
 	s.made[a] = made
 	return made, nil
 }

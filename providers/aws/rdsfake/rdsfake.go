@@ -88,6 +88,7 @@ type Fake struct {
 	globals       map[string]Global   // by name
 	snapshots     map[string]bool
 	groups        []Group
+	metrics       []Metric
 	families      map[string]ParameterGroup // by "region/name"
 	clusterGroups map[string]ClusterGroup   // by ARN
 	pageSize      int

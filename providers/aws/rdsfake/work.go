@@ -27,9 +27,10 @@ func (f *Fake) work(c call) (string, *refusal) {
 	actions := map[string]func(call) (string, *refusal){
 		"GetCallerIdentity": f.whoAmI, "AssumeRole": f.assumeRole,
 		"DescribeDBInstances": f.describe, "DescribeDBClusters": f.describeClusters, "DescribeEvents": f.events,
-		"CreateDBInstance": f.create, "CreateDBInstanceReadReplica": f.createReplica, "DeleteDBInstance": f.remove, 
+		"CreateDBInstance": f.create, "CreateDBInstanceReadReplica": f.createReplica, "DeleteDBInstance": f.remove,
 		"CreateDBCluster": f.createCluster, "DeleteDBCluster": f.removeCluster, "DescribeDBClusterParameterGroups": f.describeClusterGroups,
 		"DeleteDBClusterParameterGroup": f.removeClusterGroup, "CreateGlobalCluster": f.createGlobal, "DescribeGlobalClusters": f.describeGlobals,
+		"ListMetrics": f.listMetrics, "GetMetricStatistics": f.statistics,
 		"RemoveFromGlobalCluster": f.leaveGlobal, "DeleteGlobalCluster": f.removeGlobal,
 		"DescribeSecurityGroups": f.describeGroups, "DescribeSecurityGroupRules": f.describeRules, "DeleteSecurityGroup": f.removeGroup,
 		"DescribeDBParameterGroups": f.describeFamilies, "DeleteDBParameterGroup": f.removeFamily, "ListTagsForResource": f.tags,
