@@ -124,4 +124,6 @@ type Endpoint struct {
 	Database string `json:"database"`
 	// TLSMode is the engine's own word for it ("disable", "require", "verify-full").
 	TLSMode string `json:"tlsMode,omitempty"`
+	// CAFile is a file on Meridian's machines with the authorities that may have signed the server's certificate; empty is what the engine takes.
+	CAFile string `json:"caFile,omitempty"`
 }

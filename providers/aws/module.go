@@ -192,6 +192,9 @@ func (p *Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error)
 		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
 	}
 	e := stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(sourceOf(in.ModuleInput).Name), Database: "postgres", TLSMode: "require"}
+	if s, _ := readSettings(in.Region, "settings"); s.TLS.CAFile != "" {
+		e.TLSMode, e.CAFile = "verify-full", s.TLS.CAFile
+	}
 	if p.cfg.Reach != nil {
 		return p.cfg.Reach(in.ModuleInput, e)
 	}

@@ -30,6 +30,8 @@ type Settings struct {
 	LogExports []string `yaml:"logExports"`
 	// CA is the certificate authority of the server's certificate. Default: AWS's own; naming one costs a second change after each create.
 	CA string `yaml:"ca"`
+	// TLS says how the server is proven to be the one that answers.
+	TLS TLS `yaml:"tls"`
 	// FinalSnapshot takes a last snapshot when the region is destroyed. Default: true.
 	FinalSnapshot *bool `yaml:"finalSnapshot"`
 	// Public gives the database an address that the internet can reach. Default: false.
@@ -85,6 +87,12 @@ type Maintenance struct {
 	ApplyImmediately bool `yaml:"applyImmediately"`
 	// MinorUpgrades lets AWS upgrade to new minor versions in the window. Default: false.
 	MinorUpgrades bool `yaml:"minorUpgrades"`
+}
+
+// TLS is how Meridian's own connections check a server. Without CAFile they are encrypted, and the server is not proven.
+type TLS struct {
+	// CAFile is a file on the machines of Meridian's servers and workers: RDS's bundle of certificate authorities.
+	CAFile string `yaml:"caFile"`
 }
 
 // classes are the instance classes of the sizes: Graviton, burstable where it is small.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -118,6 +119,9 @@ func (c *checker) settings(s Settings) {
 	}
 	for i, log := range s.LogExports {
 		c.oneOf(fmt.Sprintf("logExports[%d]", i), log, logs...)
+	}
+	if s.TLS.CAFile != "" && !filepath.IsAbs(s.TLS.CAFile) {
+		c.refuse("aws.settings", c.at+".settings.tls.caFile", "write a path that starts with /: the file lies on the machines of Meridian's servers and workers", "%q cannot be used as tls.caFile", s.TLS.CAFile)
 	}
 	for _, tag := range slices.Sorted(maps.Keys(s.Tags)) {
 		if strings.HasPrefix(tag, "aws:") || strings.HasPrefix(tag, "meridian:") || !tagShape.MatchString(tag) || len(s.Tags[tag]) > 256 {

@@ -24,6 +24,8 @@ type Target struct {
 	Password string
 	// TLSMode is libpq's sslmode; "" is "prefer".
 	TLSMode string
+	// CAFile holds the authorities that a verifying TLSMode trusts; "" is the machine's own.
+	CAFile string
 	// Timeout bounds one try to connect, in whole seconds.
 	Timeout time.Duration
 	// Params are set in the session.
@@ -43,9 +45,10 @@ func Config(t Target) (*pgx.ConnConfig, error) {
 	words := []string{
 		"host=" + Quote(t.Host), "port=" + strconv.Itoa(t.Port), "user=" + Quote(t.User), "dbname=" + Quote(t.Database), "sslmode=" + Quote(mode),
 		"connect_timeout=" + strconv.Itoa(int(t.Timeout.Seconds())), "target_session_attrs=any", "sslcertmode=allow", "channel_binding=prefer",
+		"sslrootcert=" + Quote(t.CAFile),
 	}
 	for _, name := range []string{
-		"passfile", "servicefile", "sslcert", "sslkey", "sslrootcert", "sslpassword", "sslsni", "sslnegotiation",
+		"passfile", "servicefile", "sslcert", "sslkey", "sslpassword", "sslsni", "sslnegotiation",
 		"min_protocol_version", "max_protocol_version", "require_auth",
 	} {
 		words = append(words, name+"=''")

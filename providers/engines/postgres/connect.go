@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -52,8 +53,14 @@ func dial(ctx context.Context, t providers.Target, database, user, password stri
 	if t.Endpoint.Host == "" {
 		return nil, errNoAddress // a driver would try this machine's own server
 	}
+	if file := t.Endpoint.CAFile; file != "" {
+		if _, err := os.Stat(file); err != nil {
+			return nil, permanent("the authorities that %s is checked against cannot be read on this machine: %v; put the file there", t.Region, err)
+		}
+	}
 	cfg, err := pgclient.Config(pgclient.Target{
 		Host: t.Endpoint.Host, Port: t.Endpoint.Port, Database: database, User: user, Password: password, TLSMode: t.Endpoint.TLSMode,
+		CAFile:  t.Endpoint.CAFile,
 		Timeout: connectTimeout, Params: params,
 	})
 	if err != nil {

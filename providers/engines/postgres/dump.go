@@ -100,6 +100,9 @@ func (d dumper) archive(ctx context.Context, t providers.Target, database string
 	if t.Endpoint.TLSMode != "" {
 		cmd.Env = append(cmd.Env, "PGSSLMODE="+t.Endpoint.TLSMode)
 	}
+	if t.Endpoint.CAFile != "" {
+		cmd.Env = append(cmd.Env, "PGSSLROOTCERT="+t.Endpoint.CAFile)
+	}
 	out, err := output(ctx, cmd)
 	return out, wrapIf(err, "schema of database "+database+" in "+t.Region)
 }

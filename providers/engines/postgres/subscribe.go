@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -151,8 +152,12 @@ func (l *link) conninfo(p pair) string {
 	e := l.in.From.Endpoint
 	s := "host=" + pgclient.Quote(e.Host) + " port=" + strconv.Itoa(e.Port) + " user=" + pgclient.Quote(roleName(l.in)) + " password=" + pgclient.Quote(l.in.Password) +
 		" dbname=" + pgclient.Quote(p.database) + " connect_timeout=10 keepalives_idle=30 keepalives_interval=10 keepalives_count=3"
-	if e.TLSMode != "" {
-		s += " sslmode=" + pgclient.Quote(e.TLSMode)
+	mode := e.TLSMode
+	if e.CAFile != "" && strings.HasPrefix(mode, "verify-") {
+		mode = "require" // the file is on Meridian's machines, and none that the target's server could read is known
+	}
+	if mode != "" {
+		s += " sslmode=" + pgclient.Quote(mode)
 	}
 	return s
 }
