@@ -24,6 +24,51 @@ type ApprovedRegion struct {
 	StackDigest string          `json:"stackDigest"`
 	Changes     []stacks.Change `json:"changes,omitempty"`
 	Second      *SecondStep     `json:"second,omitempty"`
+	// Restored are the attributes that plans under this yes were to bring back to what the state said before an interruption. Where such a
+	// plan is interrupted too, the state may say by then what the first interruption left, and nobody could tell any more.
+	Restored []stacks.Change `json:"restored,omitempty"`
+}
+
+// remember adds what the plans of a run were to bring back, before they are made anew.
+func (a *ApprovedPlan) remember(regions []RunRegion) {
+	for i := range a.Regions {
+		known := &a.Regions[i]
+		j := slices.IndexFunc(regions, func(x RunRegion) bool { return x.Region == known.Region })
+		if j < 0 {
+			continue
+		}
+		for _, c := range regions[j].Changes {
+			back := stacks.Change{Address: c.Address}
+			for _, x := range c.Attributes {
+				if slices.Contains(c.Restores, x.Path) && !known.restored(c.Address, x) {
+					back.Attributes = append(back.Attributes, x)
+				}
+			}
+			if len(back.Attributes) > 0 {
+				known.Restored = append(known.Restored, back)
+			}
+		}
+	}
+}
+
+// restored reports whether a plan under this yes was to bring an attribute back to the same value.
+func (a ApprovedRegion) restored(address string, to stacks.AttributeChange) bool {
+	return slices.ContainsFunc(a.Restored, func(c stacks.Change) bool {
+		return c.Address == address && slices.ContainsFunc(c.Attributes, func(x stacks.AttributeChange) bool { return x.Path == to.Path && x.After == to.After })
+	})
+}
+
+// withRestored marks what still goes back to what the state said before an interruption.
+func (a ApprovedRegion) withRestored(now []stacks.Change) []stacks.Change {
+	out := slices.Clone(now)
+	for i, c := range out {
+		for _, x := range c.Attributes {
+			if !x.Sensitive && !x.Unknown && !slices.Contains(c.Restores, x.Path) && a.restored(c.Address, x) {
+				out[i].Restores = append(slices.Clone(out[i].Restores), x.Path)
+			}
+		}
+	}
+	return out
 }
 
 // covers says what of a region's new plan was not approved; "" where all of it was. A plan that lifts a protection was shown with the
@@ -49,7 +94,7 @@ func (a ApprovedRegion) covers(now RunRegion) string {
 	case len(now.Changes) == 0:
 		return "the plan does not show what it changes"
 	}
-	if ok, why := stacks.Covers(changes, now.Changes, now.Recovery.halfway()...); !ok {
+	if ok, why := stacks.Covers(changes, a.withRestored(now.Changes), now.Recovery.halfway()...); !ok {
 		return why
 	}
 	return ""

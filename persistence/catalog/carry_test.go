@@ -96,6 +96,59 @@ func TestApprovalCarriesOver(t *testing.T) {
 	}
 }
 
+// TestAnUpdateInterruptedTwice: a server that a first interruption left stopped is started under the same yes, also where the state of the
+// second one says that it was stopped. Nothing else is, and not what was never to be brought back.
+func TestAnUpdateInterruptedTwice(t *testing.T) {
+	attribute := func(path, before, after string) stacks.AttributeChange {
+		return stacks.AttributeChange{Path: path, Before: before, After: after}
+	}
+	update := func(restores []string, list ...stacks.AttributeChange) stacks.Change {
+		return stacks.Change{Address: "a", Type: "t", Action: stacks.ActionUpdate, Attributes: list, Restores: restores}
+	}
+	size, start := attribute("size", "1", "2"), attribute("status", `"stopped"`, `"running"`)
+	for name, c := range map[string]struct {
+		second, third stacks.Change
+		want          bool
+	}{
+		"started in both":         {update([]string{"status"}, size, start), update(nil, start), true},
+		"stopped by the second":   {update(nil, size), update([]string{"status"}, size, start), true},
+		"never to be started":     {update(nil, size), update(nil, start), false},
+		"brought elsewhere":       {update([]string{"status"}, size, start), update(nil, attribute("status", `"stopped"`, `"paused"`)), false},
+		"another one of its kind": {update([]string{"status"}, size, start), update(nil, attribute("port", "1", "2")), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			ctx := t.Context()
+			r := h.submit(spec("orders", "15"), 0)
+			h.next("orders")
+			h.move(r.ID, stacks.PhasePending, stacks.PhasePlanning)
+			h.planRegions(r.ID, "", "one", update(nil, size))
+			h.approve(r.ID)
+			interrupt := func(digest string, now stacks.Change) bool {
+				h.move(r.ID, stacks.PhaseAwaiting, stacks.PhaseApplying)
+				_, err := h.Replan(ctx, r.ID, "ankara", "interrupted")
+				h.must(err)
+				_, err = h.SetRegions(ctx, r.ID, []catalog.RunRegion{{Region: "istanbul"}, {Region: "ankara"}})
+				h.must(err)
+				h.must(h.UpdateRegion(ctx, r.ID, "ankara", func(x catalog.RunRegion) catalog.RunRegion {
+					x.Recovery = &catalog.Recovery{Step: digest, Anew: true, Objects: []catalog.Recovered{{Address: "a", Type: "t", Action: stacks.ActionUpdate}}}
+					return x
+				}))
+				h.planRegions(r.ID, "", digest, now)
+				ok, err := h.Approved(ctx, r.ID)
+				h.must(err)
+				return ok
+			}
+			if !interrupt("two", c.second) {
+				t.Fatal("the second plan asks")
+			}
+			if got := interrupt("three", c.third); got != c.want {
+				t.Errorf("the third plan is approved: %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
 // TestAYesThatWasNeverGivenIsNotCarried: a plan that nobody approved leaves nothing behind.
 func TestAYesThatWasNeverGivenIsNotCarried(t *testing.T) {
 	h := newHouse(t)

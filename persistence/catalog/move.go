@@ -274,6 +274,9 @@ func (c *Catalog) Replan(ctx context.Context, id string, region string, reason s
 		if approved != nil {
 			r.Approved = approved
 		}
+		if r.Approved != nil {
+			r.Approved.remember(r.Regions)
+		}
 		for _, x := range r.Regions {
 			if x.Region == region {
 				x.Message = reason
