@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"meridian/providers"
 	"meridian/providers/local/machine"
@@ -62,8 +64,30 @@ var fatalLine = regexp.MustCompile(`(?m)^.*?\b(?:FATAL|ERROR):\s+(.*)$`)
 
 var hintLine = regexp.MustCompile(`(?m)^.*?\bHINT:\s+(.*)$`)
 
+// askTries is how often the server program is asked where somebody kills it: that says nothing of what it was asked.
+const askTries = 3
+
 // postgres runs the server program for what it says. As root it only does so for questions like these.
-func (b Binaries) postgres(ctx context.Context, args ...string) (string, error) {
+func (b Binaries) postgres(ctx context.Context, args ...string) (out string, err error) {
+	for range askTries {
+		if out, err = b.ask(ctx, args...); !killed(err) {
+			break
+		}
+	}
+	return out, err
+}
+
+// killed reports whether an error is that a program was ended by a signal.
+func killed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled()
+}
+
+func (b Binaries) ask(ctx context.Context, args ...string) (string, error) {
 	a := machine.Account{}
 	cmd := a.Command(b.Dir, b.Path("postgres"), args...)
 	var out, words bytes.Buffer
