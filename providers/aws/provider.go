@@ -1,4 +1,5 @@
-// Package aws is the provider whose places are regions of Amazon Web Services: RDS for PostgreSQL, made by the module aws-rds-postgres.
+// Package aws is the provider whose places are regions of Amazon Web Services: RDS for PostgreSQL, made by the module aws-rds-postgres, and Aurora
+// PostgreSQL, made by aws-aurora-postgres, of which several regions can be one global database.
 //
 // It must never create, change or stop a database: terraform does. It only says what a region is made of, and looks. The one exception is
 // RemoveObject: a database that no state knows is removed where a person named exactly that one.
