@@ -8,6 +8,8 @@ locals {
 
 # The name carries the family: a group cannot change its family, and the next one is made before this one goes.
 resource "aws_db_parameter_group" "this" {
+  count = var.parameter_group == null ? 1 : 0
+
   name        = "${var.identifier}-postgres${local.major}"
   family      = "postgres${local.major}"
   description = "Parameters of ${var.identifier}"
@@ -66,7 +68,7 @@ resource "aws_db_instance" "this" {
   allow_major_version_upgrade = false
   auto_minor_version_upgrade  = var.maintenance.minor_upgrades
   instance_class              = var.instance_class
-  parameter_group_name        = aws_db_parameter_group.this.name
+  parameter_group_name        = coalesce(var.parameter_group, one(aws_db_parameter_group.this[*].name))
 
   allocated_storage     = local.replica ? null : var.storage.gib
   max_allocated_storage = var.storage.max_gib > var.storage.gib ? var.storage.max_gib : 0

@@ -37,6 +37,12 @@ variable "static_parameters" {
   default     = {}
 }
 
+variable "parameter_group" {
+  description = "A parameter group that exists and stays as it is; null makes one of its own."
+  type        = string
+  default     = null
+}
+
 variable "instance_class" {
   description = "The instance's class, like db.m7g.large."
   type        = string

@@ -141,7 +141,7 @@ func (a *Activities) moduleInput(ctx context.Context, w work) (providers.ModuleI
 	return in, a.foreign(ctx, w, &in)
 }
 
-// place gives a region of the database its place, once; a provider that places nothing gives none.
+// place gives a region of the database its place, once. A provider that places nothing gives none, but what was imported has one.
 func (a *Activities) place(ctx context.Context, w work, name string) (stacks.Placement, error) {
 	region, ok := w.spec.Region(name)
 	if !ok {
@@ -151,14 +151,18 @@ func (a *Activities) place(ctx context.Context, w work, name string) (stacks.Pla
 	if err != nil {
 		return stacks.Placement{}, err
 	}
+	id := stackID(w.run, name)
 	placer, err := providers.As[providers.Placer](provider)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return stacks.Placement{}, nil
+		p, err := a.Catalog.Placement(ctx, id)
+		if errors.Is(err, catalog.ErrNotFound) {
+			return stacks.Placement{}, nil
+		}
+		return p, err
 	}
 	if err != nil {
 		return stacks.Placement{}, err
 	}
-	id := stackID(w.run, name)
 	p, err := a.Catalog.EnsurePlacement(ctx, id, func(taken []string) (stacks.Placement, error) {
 		return placer.Place(ctx, providers.PlaceInput{Stack: id, Engine: w.spec.Spec.Engine.Name, Taken: taken})
 	})

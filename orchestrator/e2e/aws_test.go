@@ -9,6 +9,8 @@ import (
 var awsStories = map[string]func(*testing.T){
 	"LogicalLinks":      awsLogicalLinks,
 	"Replica":           awsReplica,
+	"CreatedTwice":      awsTwice,
+	"Import":            awsImport,
 	"KilledInTheMiddle": awsKilledInTheMiddle,
 	"Global":            awsGlobal,
 }

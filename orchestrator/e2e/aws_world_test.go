@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+
 	"meridian/providers"
 	"meridian/providers/aws"
 	"meridian/providers/aws/mototest"
@@ -178,4 +181,20 @@ func (w *awsWorld) killTerraforms() (killed int) {
 		}
 	}
 	return killed
+}
+
+// must ends the story at an error of the cloud, or of Meridian.
+func (w *awsWorld) must(err error) {
+	w.site.t.Helper()
+	if err != nil {
+		w.site.t.Fatalf("%+v", err)
+	}
+}
+
+// ec2 is a client of EC2 in a region.
+func (w *awsWorld) ec2(location string) *ec2.Client {
+	w.site.t.Helper()
+	cfg, err := config.LoadDefaultConfig(context.Background(), append(w.SDK(), config.WithRegion(location))...)
+	w.must(err)
+	return ec2.NewFromConfig(cfg)
 }

@@ -21,7 +21,7 @@ const valueAdminUser = "admin_user"
 // sets a password, nor who keeps it.
 var (
 	importMay = []string{
-		"allow_major_version_upgrade", "apply_immediately", "delete_automated_backups", "final_snapshot_identifier", "skip_final_snapshot", "tags", "tags_all",
+		"allow_major_version_upgrade", "apply_immediately", "delete_automated_backups", "final_snapshot_identifier", "skip_final_snapshot", "tags", "tags_all", "timeouts",
 	}
 	importNever = []string{"manage_master_user_password", "master_user_secret_kms_key_id", "password", "password_wo", "password_wo_version"}
 )

@@ -24,7 +24,7 @@ var (
 // Where the stack of an RDS instance and of its security group have them.
 const (
 	instanceAddress       = "module.database.aws_db_instance.this"
-	parameterGroupAddress = "module.database.aws_db_parameter_group.this"
+	parameterGroupAddress = "module.database.aws_db_parameter_group.this[0]"
 	securityGroupAddress  = "module.database.aws_security_group.this[0]"
 )
 

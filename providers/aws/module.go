@@ -136,6 +136,9 @@ func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
 		"deletion_protection": in.Database.Spec.Deletion.Protected(), "final_snapshot": *s.FinalSnapshot,
 		"admin_user": adminUser, "admin_password_version": int64(1),
 	}
+	if s.ParameterGroup != "" {
+		inputs["parameter_group"] = s.ParameterGroup
+	}
 	if s.CA != "" {
 		inputs["ca"] = s.CA
 	}

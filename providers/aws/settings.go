@@ -24,6 +24,8 @@ type Settings struct {
 	MultiAZ     *bool       `yaml:"multiAZ"`
 	Backup      Backup      `yaml:"backup"`
 	Maintenance Maintenance `yaml:"maintenance"`
+	// ParameterGroup is a DB parameter group that exists, which Meridian never changes. Default: one is made, with spec.engine.parameters.
+	ParameterGroup string `yaml:"parameterGroup"`
 	// PerformanceInsights keeps seven days of them, which is free. Default: true.
 	PerformanceInsights *bool `yaml:"performanceInsights"`
 	// LogExports are the logs that go to CloudWatch: postgresql, upgrade. Default: both; Aurora has only postgresql.

@@ -15,17 +15,18 @@ import (
 )
 
 var (
-	locationShape    = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
-	accountShape     = regexp.MustCompile(`^[0-9]{12}$`)
-	roleShape        = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`)
-	classShape       = regexp.MustCompile(`^db\.[a-z0-9]+\.[a-z0-9]+$`)
-	keyShape         = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$`)
-	vpcShape         = regexp.MustCompile(`^vpc-[0-9a-f]+$`)
-	groupShape       = regexp.MustCompile(`^sg-[0-9a-f]+$`)
-	subnetGroupShape = regexp.MustCompile(`^[a-z0-9][a-z0-9._ -]*$`)
-	windowShape      = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$`)
-	weekShape        = regexp.MustCompile(`^(mon|tue|wed|thu|fri|sat|sun):([01][0-9]|2[0-3]):[0-5][0-9]-(mon|tue|wed|thu|fri|sat|sun):([01][0-9]|2[0-3]):[0-5][0-9]$`)
-	tagShape         = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]{1,128}$`)
+	locationShape       = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`)
+	accountShape        = regexp.MustCompile(`^[0-9]{12}$`)
+	roleShape           = regexp.MustCompile(`^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$`)
+	classShape          = regexp.MustCompile(`^db\.[a-z0-9]+\.[a-z0-9]+$`)
+	keyShape            = regexp.MustCompile(`^arn:aws[a-z-]*:kms:[a-z0-9-]+:[0-9]{12}:key/.+$`)
+	vpcShape            = regexp.MustCompile(`^vpc-[0-9a-f]+$`)
+	groupShape          = regexp.MustCompile(`^sg-[0-9a-f]+$`)
+	parameterGroupShape = regexp.MustCompile(`^(default\.)?[a-z][a-z0-9-]*[a-z0-9.]*$`)
+	subnetGroupShape    = regexp.MustCompile(`^[a-z0-9][a-z0-9._ -]*$`)
+	windowShape         = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$`)
+	weekShape           = regexp.MustCompile(`^(mon|tue|wed|thu|fri|sat|sun):([01][0-9]|2[0-3]):[0-5][0-9]-(mon|tue|wed|thu|fri|sat|sun):([01][0-9]|2[0-3]):[0-5][0-9]$`)
+	tagShape            = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]{1,128}$`)
 )
 
 // managedParameters are PostgreSQL's parameters that RDS or this provider decides.
@@ -59,6 +60,9 @@ func (p *Provider) ValidateRegion(_ context.Context, db stacks.Database, region 
 		c.topology(db, region, s)
 	}
 	c.parameters(db.Spec.Engine.Parameters)
+	if s.ParameterGroup != "" {
+		c.parameterGroup(s.ParameterGroup, db, region)
+	}
 	return c.ds
 }
 
@@ -178,6 +182,18 @@ func (c *checker) parameters(parameters map[string]string) {
 		if slices.Contains(managedParameters, strings.ToLower(name)) {
 			c.refuse("parameter.managed", "spec.engine.parameters."+name, "leave it out", "parameter %q is decided by AWS or by Meridian", name)
 		}
+	}
+}
+
+// parameterGroup refuses a given group that does not look like one, and what a group that Meridian does not change cannot be made to say.
+func (c *checker) parameterGroup(name string, db stacks.Database, region stacks.Region) {
+	at := c.at + ".settings.parameterGroup"
+	c.shape("parameterGroup", name, "write the name of a DB parameter group of the engine's family", parameterGroupShape)
+	if len(db.Spec.Engine.Parameters) > 0 {
+		c.refuse("aws.parameters", at, "leave out spec.engine.parameters, or parameterGroup: one is made then", "a parameter group is given, and parameters beside it")
+	}
+	if _, follows := db.PhysicalSource(region.Name); follows {
+		c.refuse("aws.parameters", at, "leave it out: a replica's is made", "a replica's parameter group cannot be given")
 	}
 }
 

@@ -65,6 +65,8 @@ func TestSettingsAreReadStrictly(t *testing.T) {
 		"an unknown log":            {"network:", "logExports: [slow]\n        network:", "aws.settings", "spec.regions[0].settings.logExports[0]"},
 		"a tag of ours":             {"network:", "tags: {'meridian:owner': me}\n        network:", "aws.settings", "spec.regions[0].settings.tags.meridian:owner"},
 		"a short session":           {"network:", "assumeRole: {arn: 'arn:aws:iam::123456789012:role/db', sessionLength: 1m}\n        network:", "aws.settings", "spec.regions[0].settings.assumeRole.sessionLength"},
+		"parameters of no group":    {"network:", "parameterGroup: shop\n        network:", "aws.parameters", "spec.regions[0].settings.parameterGroup"},
+		"no parameter group":        {"network:", "parameterGroup: 'My Group'\n        network:", "aws.settings", "spec.regions[0].settings.parameterGroup"},
 		"a managed parameter":       {"max_connections", "rds.logical_replication", "parameter.managed", "spec.engine.parameters.rds.logical_replication"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ var known = []struct {
 	{regexp.MustCompile(`quotaexceeded|quota exceeded|limitexceeded|limit exceeded`), nil, "Raise the account's quota or remove what is not needed, then apply again."},
 	{regexp.MustCompile(`cannot be destroyed|deletion protection|deletion_protection`), nil,
 		"Set spec.deletion.protect to false, apply, then remove it."},
-	{regexp.MustCompile(`already ?exists`), ErrExists, "Something of this name is there that this stack did not make: remove it, or choose another name."},
+	{regexp.MustCompile(`already ?exists`), ErrExists, "Something of this name is there, and in no state. Apply again to have it looked at: what bears this stack's mark is taken over. Else remove it, or choose another name."},
 	{regexp.MustCompile(`failed to load plugin schemas|failed to instantiate provider|plugin did not respond|required plugins are not installed|missing required provider`), nil,
 		"Look into the run's log for the plugin's own message; `meridian doctor` checks the plugins."},
 	{regexp.MustCompile(`no value for required variable|required variable not set`), nil, "The stack lacks a secret that its plan was made with; plan again."},

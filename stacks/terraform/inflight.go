@@ -2,7 +2,6 @@ package terraform
 
 import (
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -78,7 +77,6 @@ type work struct {
 
 // follow moves what is open by the events of one attempt.
 func (a ApplyAttempt) follow(open map[string]work) {
-	before := maps.Clone(open)
 	died, own, exists := false, map[string]bool{}, map[string]bool{} // that a plugin died is said of no address
 	for _, e := range a.Events {
 		if d, ok := DiagnosticOf(e); ok && d.Severity == stacks.SeverityError {
@@ -108,10 +106,10 @@ func (a ApplyAttempt) follow(open map[string]work) {
 			delete(open, e.Address)
 		case EventApplyErrored:
 			stopped := !a.StoppedAt.IsZero() && (jumped || !e.Time.Before(a.StoppedAt))
-			if exists[e.Address] && before[e.Address].action == stacks.ActionCreate {
-				continue // an attempt before this one has made it, and nobody saw it then: look again
-			}
 			w, ok := open[e.Address]
+			if exists[e.Address] && w.action == stacks.ActionCreate {
+				continue // it is there and no state has it: an attempt before this one, or one whose state was lost, has made it, so look again
+			}
 			switch {
 			case stopped || !ok:
 			case own[e.Address] || own[""] && !died:

@@ -83,7 +83,7 @@ func TestFindInFlight(t *testing.T) {
 		"a deposed object is none":         {one(start), []StateResource{{Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, made},
 		"a later attempt ended it":         {append(one(start), one(start, complete)...), []StateResource{whole(a)}, nil},
 		"a later attempt found it there":   {append(one(start), one(start, errored, said(a, "DBInstanceAlreadyExists"))...), nil, made},
-		"the first attempt found it there": {one(start, errored, said(a, "DBInstanceAlreadyExists")), nil, nil},
+		"the first attempt found it there": {one(start, errored, said(a, "DBInstanceAlreadyExists")), nil, made},
 		"a later attempt failed otherwise": {append(one(start), one(start, errored, said(a, "no such size"))...), nil, nil},
 		"a later attempt cut it again":     {append(one(start, complete), one(update)...), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
 		"a read":                           {one(hook(EventApplyStart, "data.db.a", stacks.ActionRead, 1)), nil, nil},
