@@ -27,6 +27,7 @@ type shell struct {
 	config string // CLI configuration with the mirror of Meridian's site
 	model  stacks.Stack
 	place  stacks.Placement
+	env    []string // beside the environment
 	dirs   []string
 	made   int
 }
@@ -101,6 +102,7 @@ func (s *shell) loop(line string) {
 	cmd.Env = append(cmd.Env,
 		"PATH="+s.meter.terraform+":"+os.Getenv("PATH"), "TF_CLI_CONFIG_FILE="+s.config, "CHECKPOINT_DISABLE=1",
 	)
+	cmd.Env = append(cmd.Env, s.env...)
 	for variable := range s.model.Secrets {
 		cmd.Env = append(cmd.Env, "TF_VAR_"+variable+"=not-a-secret")
 	}

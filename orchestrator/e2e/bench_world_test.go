@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func asUsersDo(s *site, m *meter) func(*exec.Cmd) {
 func serveMeasured(b *testing.B, s *site) *running {
 	m := newMeter(b)
 	r := &running{meter: m, account: openAccount(b, m)}
-	r.server = s.serve(asUsersDo(s, m))
+	r.server = s.serve(asUsersDo(s, m), func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, s.env...) })
 	r.rows = s.look()
 	return r
 }
@@ -77,7 +78,7 @@ func (r *running) submit(names []string) []orchestrator.RunView {
 // until waits until each run is as wanted, looking at rows only: the server is not asked anything meanwhile.
 func (r *running) until(runs []orchestrator.RunView, wanted func(catalog.Run) bool) {
 	r.site.t.Helper()
-	deadline := time.After(patience)
+	deadline := time.After(cmp.Or(r.site.patience, patience))
 	tick := time.NewTicker(benchPoll)
 	defer tick.Stop()
 	for _, v := range runs {

@@ -47,6 +47,8 @@ const SubnetGroup = "databases"
 type World struct {
 	URL     string
 	Regions map[string]Region
+	// PID is the emulator's process.
+	PID int
 }
 
 // Start starts an emulator of these regions that ends with the test. Where it is not installed, the test is skipped.
@@ -99,7 +101,7 @@ func Start(t testing.TB, regions ...string) *World {
 			text, _ := os.ReadFile(log.Name())
 			t.Fatalf("the emulator of AWS does not start:\n%s", text)
 		}
-		return &World{URL: fmt.Sprintf("http://127.0.0.1:%d", s.Port), Regions: s.Regions}
+		return &World{URL: fmt.Sprintf("http://127.0.0.1:%d", s.Port), Regions: s.Regions, PID: cmd.Process.Pid}
 	case <-time.After(startWait):
 		t.Fatalf("the emulator of AWS does not start within %s", startWait)
 	}
