@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
@@ -104,7 +105,8 @@ func checkCall(id StackID, call ModuleCall) error {
 			return fmt.Errorf("provider %q: the name is not unique or no identifier", p.LocalName)
 		}
 		seen[p.LocalName] = true
-		if !providerSource.MatchString(p.Source) || !exactVersion.MatchString(p.Version) {
+		builtin := strings.HasPrefix(p.Source, builtinPrefix) && p.Version == ""
+		if !builtin && (!providerSource.MatchString(p.Source) || !exactVersion.MatchString(p.Version)) {
 			return fmt.Errorf("provider %q: want a source and an exact version, not %q and %q", p.LocalName, p.Source, p.Version)
 		}
 		for name := range p.Config {
@@ -157,10 +159,11 @@ func versionsFile(providers []ProviderConfig) File {
 		body.AppendNewline()
 		required := body.AppendNewBlock("required_providers", nil).Body()
 		for _, p := range providers {
-			required.SetAttributeRaw(p.LocalName, hclwrite.TokensForObject([]hclwrite.ObjectAttrTokens{
-				{Name: hclwrite.TokensForIdentifier("source"), Value: stringTokens(p.Source)},
-				{Name: hclwrite.TokensForIdentifier("version"), Value: stringTokens(p.Version)},
-			}))
+			attrs := []hclwrite.ObjectAttrTokens{{Name: hclwrite.TokensForIdentifier("source"), Value: stringTokens(p.Source)}}
+			if p.Version != "" { // what is part of terraform has none
+				attrs = append(attrs, hclwrite.ObjectAttrTokens{Name: hclwrite.TokensForIdentifier("version"), Value: stringTokens(p.Version)})
+			}
+			required.SetAttributeRaw(p.LocalName, hclwrite.TokensForObject(attrs))
 		}
 	}
 	return file("versions.tf", f)

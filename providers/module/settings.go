@@ -253,7 +253,8 @@ func (s settings) requirements(face stacks.ModuleFace, p stacks.Package) ([]stac
 		if !ok {
 			return nil, fmt.Errorf("provider %q is none of the module's: name its source in settings.requiredProviders", name)
 		}
-		if strings.HasPrefix(source, "terraform.io/builtin/") {
+		if strings.HasPrefix(source, "terraform.io/builtin/") { // it is part of terraform, and has no version
+			out = append(out, stacks.ProviderConfig{ProviderRequirement: stacks.ProviderRequirement{LocalName: name, Source: source}})
 			continue
 		}
 		i := slices.IndexFunc(p.Providers, func(r stacks.ProviderRequirement) bool {
