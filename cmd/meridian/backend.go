@@ -7,6 +7,7 @@ import (
 
 	"meridian/orchestrator/api"
 	"meridian/persistence/temporal"
+	"meridian/providers/module"
 )
 
 // serveOptions say how the parts of a server are opened. The data directory exists and is locked for this process.
@@ -17,6 +18,8 @@ type serveOptions struct {
 	Store string
 	// Temporal is where Temporal keeps its state.
 	Temporal temporal.Settings
+	// Modules limits which modules specs may name; nil allows any.
+	Modules *module.Limits
 	// URL is the server's own address, like http://127.0.0.1:7480.
 	URL string
 	// UI starts Temporal's Web UI.

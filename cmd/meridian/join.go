@@ -58,7 +58,7 @@ func joinReal(ctx context.Context, o joinOptions, logger *slog.Logger) (_ joined
 	if err != nil {
 		return nil, err
 	}
-	if err := w.parts.register(ctx, found); err != nil {
+	if err := w.parts.register(ctx, found, nil); err != nil {
 		return nil, err
 	}
 	acts := w.parts.activities(logger)

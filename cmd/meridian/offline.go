@@ -14,7 +14,7 @@ import (
 // rendering needs: meridian-runner lays them out in a directory that is thrown away.
 func openOffline(ctx context.Context, data string, exact bool) (*providers.Registry, error) {
 	if !exact {
-		return newRegistry(data, "offline", []terraform.Plugin{{Source: terraform.LocalDBSource, Version: "0.0.0"}})
+		return newRegistry(data, "offline", []terraform.Plugin{{Source: terraform.LocalDBSource, Version: "0.0.0"}}, nil)
 	}
 	runner, err := besideUs("meridian-runner")
 	if err != nil {
@@ -29,5 +29,5 @@ func openOffline(ctx context.Context, data string, exact bool) (*providers.Regis
 	if err != nil {
 		return nil, err
 	}
-	return newRegistry(data, "offline", found.Plugins)
+	return newRegistry(data, "offline", found.Plugins, nil)
 }

@@ -12,6 +12,7 @@ import (
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
 	"meridian/providers"
+	"meridian/providers/module"
 	"meridian/stacks"
 	"meridian/stacks/terraform"
 )
@@ -72,12 +73,12 @@ func openParts(ctx context.Context, data, where, terraformPath string) (p *parts
 	return p, nil
 }
 
-// register makes the registry of what the runner found.
-func (p *parts) register(ctx context.Context, found terraform.FindAnswer) (err error) {
+// register makes the registry of what the runner found; limits may be nil.
+func (p *parts) register(ctx context.Context, found terraform.FindAnswer, limits *module.Limits) (err error) {
 	if p.installation, err = p.catalog.Installation(ctx); err != nil {
 		return fmt.Errorf("installation: %w", err)
 	}
-	p.registry, err = newRegistry(p.data, p.installation, found.Plugins)
+	p.registry, err = newRegistry(p.data, p.installation, found.Plugins, limits)
 	return err
 }
 

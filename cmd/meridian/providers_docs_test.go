@@ -50,7 +50,7 @@ const tableBegin, tableEnd = "<!-- the table of abilities: made by make generate
 
 // TestDocsSayWhatProvidersDo holds the table in docs/providers.md to the registry: it says of each provider what its type can do.
 func TestDocsSayWhatProvidersDo(t *testing.T) {
-	r, err := newRegistry(t.TempDir(), "docs", []terraform.Plugin{{Source: terraform.LocalDBSource, Version: "0.0.0"}})
+	r, err := newRegistry(t.TempDir(), "docs", []terraform.Plugin{{Source: terraform.LocalDBSource, Version: "0.0.0"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

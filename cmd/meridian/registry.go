@@ -17,7 +17,7 @@ import (
 )
 
 // newRegistry is the one place where providers and engines are registered.
-func newRegistry(data, installation string, plugins []terraform.Plugin) (*providers.Registry, error) {
+func newRegistry(data, installation string, plugins []terraform.Plugin, limits *module.Limits) (*providers.Registry, error) {
 	p, err := plugin(plugins, terraform.LocalDBSource)
 	if err != nil {
 		return nil, err
@@ -30,8 +30,12 @@ func newRegistry(data, installation string, plugins []terraform.Plugin) (*provid
 	places := local.New(local.Config{
 		PluginSource: p.Source, PluginVersion: p.Version, Root: root, Installation: installation, Directories: directories,
 	})
+	modules := module.New()
+	if limits != nil {
+		modules = module.Restricted(*limits)
+	}
 	return providers.NewRegistry(
-		[]providers.Provider{places, aws.New(aws.Config{Installation: installation}), module.New()},
+		[]providers.Provider{places, aws.New(aws.Config{Installation: installation}), modules},
 		[]providers.Engine{cassandra.Engine{}, none.Engine{}, postgres.New(postgres.WithPgDump(server.PgDump))},
 	), nil
 }

@@ -64,7 +64,7 @@ func openReal(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *back
 	if err != nil {
 		return nil, err
 	}
-	if err := p.register(ctx, found); err != nil {
+	if err := p.register(ctx, found, o.Modules); err != nil {
 		return nil, err
 	}
 	client, err := orchestrator.NewClient(ctx, orchestrator.Options{

@@ -16,6 +16,7 @@ import (
 
 	"meridian/persistence/store"
 	"meridian/persistence/temporal"
+	"meridian/providers/module"
 )
 
 // settings are what the file says that --config names. Server, workers and the verbs of persistence read the same one.
@@ -24,6 +25,8 @@ type settings struct {
 	Store *storeSettings `yaml:"store,omitempty"`
 	// Temporal is where Temporal keeps its state, or which server of somebody else is used.
 	Temporal temporal.Settings `yaml:"temporal,omitempty"`
+	// Modules says which modules specs may name with provider module: any unless said.
+	Modules *module.Limits `yaml:"modules,omitempty"`
 }
 
 // storeSettings name one store.
@@ -80,6 +83,9 @@ func parseSettings(path string, text []byte) (s settings, err error) {
 	}
 	faults := s.Temporal.Check()
 	faults = append(faults, s.Store.check()...)
+	if why := s.Modules.Check(); why != "" {
+		faults = append(faults, temporal.Fault{Field: "modules", What: why})
+	}
 	if len(faults) > 0 {
 		line, column := position(file, faults[0].Field)
 		return s, wrong(line, column, faults[0].Error())

@@ -38,6 +38,8 @@ func TestSettingsAreReadStrictly(t *testing.T) {
 		"lists in two places":    {"temporal:\n  store: cassandra\n  cassandra: {hosts: [h]}\n  visibility: {sqlite: {}, postgres: {url: postgres://m@h/d}}\n", "temporal.visibility: want one of"},
 		"a user, no password":    {"temporal:\n  store: cassandra\n  cassandra: {hosts: [h], user: u}\n", "user and password go together"},
 		"a schema to escape":     {"temporal:\n  store: postgres\n  postgres: {url: postgres://m@h/d, schema: 'a b'}\n", "temporal.postgres.schema"},
+		"a module's address":     {"modules:\n  allow: ['a b']\n", `modules: "a b" names no source`},
+		"modules, another word":  {"modules:\n  allowed: []\n", `s.yaml:2:3: unknown field "allowed"`},
 		"a life that is no time": {"temporal:\n  store: postgres\n  postgres: {url: postgres://m@h/d, maxConnLifetime: long}\n", "s.yaml:"},
 	} {
 		t.Run(name, func(t *testing.T) {

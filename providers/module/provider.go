@@ -19,7 +19,9 @@ import (
 const Name = "module"
 
 // Provider is the provider module.
-type Provider struct{}
+type Provider struct {
+	limits *Limits
+}
 
 var (
 	_ providers.Provider        = (*Provider)(nil)
@@ -37,7 +39,7 @@ var (
 	_ providers.Locator         = (*Provider)(nil)
 )
 
-// New returns the provider.
+// New returns the provider, which takes any module.
 func New() *Provider { return &Provider{} }
 
 // Name is "module".

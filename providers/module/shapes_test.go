@@ -25,10 +25,6 @@ func TestShapes(t *testing.T) {
 	if err != nil || len(archives) < 4 {
 		t.Fatalf("%d archives: %v", len(archives), err)
 	}
-	terraform, err := exec.LookPath("terraform")
-	if err != nil {
-		t.Skip("SKIPPED: no terraform on PATH")
-	}
 	for _, path := range archives {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
 			t.Parallel()
@@ -44,41 +40,67 @@ func TestShapes(t *testing.T) {
 					files = append(files, f)
 				}
 			}
-			loaded, ds := stacks.Check(t.Context(), []stacks.Source{{Name: "spec.yaml", Text: byName["spec.yaml"]}}, "", registry())
-			if stacks.HasErrors(ds) {
-				t.Fatalf("refused:\n%s", report(ds))
-			}
-			db, err := stacks.Default(t.Context(), loaded[0].Spec, registry())
-			if err != nil {
-				t.Fatal(err)
-			}
-			source, _ := db.Spec.Regions[0].Settings["source"].(string)
-			in := input(db, 0, shapeOf(t, files, source))
-			if ds := loaded[0].Locate(module.New().CheckPackage(in)); stacks.HasErrors(ds) {
-				t.Fatalf("refused:\n%s", report(ds))
-			}
-			call, err := module.New().ModuleCall(in)
-			if err != nil {
-				t.Fatal(err)
-			}
-			st, err := stacks.Render(in.Stack, call)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w := &workdir{t: t, terraform: terraform, dir: t.TempDir()}
-			w.write(st)
-			for name := range st.Secrets {
-				w.env = append(w.env, "TF_VAR_"+name+"=s3cret-s3cret")
-			}
-			w.run("apply", "-auto-approve", "-input=false", "-no-color")
-			if out := w.run("plan", "-input=false", "-no-color"); !bytes.Contains(out, []byte("No changes")) {
-				t.Errorf("the second plan is\n%s", out)
-			}
-			if got := w.made(in); got != string(byName["want"]) {
+			if got := applied(t, byName["spec.yaml"], files); got != string(byName["want"]) {
 				t.Errorf("it made\n%s\nwant\n%s", got, byName["want"])
 			}
 		})
 	}
+}
+
+// TestExample takes the example that users read the same way.
+func TestExample(t *testing.T) {
+	const dir = "../../examples/module/"
+	spec, err := os.ReadFile(dir + "network.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(dir + "network/main.tf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := applied(t, spec, []txtar.File{{Name: "module/main.tf", Data: text}}); got != "endpoint: none\nchanges: 2\nsensitive: none\n" {
+		t.Errorf("it made\n%s", got)
+	}
+}
+
+// applied takes a spec whose module has these files to what terraform makes of it, and says that in the words of the archives.
+func applied(t *testing.T, spec []byte, files []txtar.File) string {
+	t.Helper()
+	terraform, err := exec.LookPath("terraform")
+	if err != nil {
+		t.Skip("SKIPPED: no terraform on PATH")
+	}
+	loaded, ds := stacks.Check(t.Context(), []stacks.Source{{Name: "spec.yaml", Text: spec}}, "", registry())
+	if stacks.HasErrors(ds) {
+		t.Fatalf("refused:\n%s", report(ds))
+	}
+	db, err := stacks.Default(t.Context(), loaded[0].Spec, registry())
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, _ := db.Spec.Regions[0].Settings["source"].(string)
+	in := input(db, 0, shapeOf(t, files, source))
+	if ds := loaded[0].Locate(module.New().CheckPackage(in)); stacks.HasErrors(ds) {
+		t.Fatalf("refused:\n%s", report(ds))
+	}
+	call, err := module.New().ModuleCall(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := stacks.Render(in.Stack, call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &workdir{t: t, terraform: terraform, dir: t.TempDir()}
+	w.write(st)
+	for name := range st.Secrets {
+		w.env = append(w.env, "TF_VAR_"+name+"=s3cret-s3cret")
+	}
+	w.run("apply", "-auto-approve", "-input=false", "-no-color")
+	if out := w.run("plan", "-input=false", "-no-color"); !bytes.Contains(out, []byte("No changes")) {
+		t.Errorf("the second plan is\n%s", out)
+	}
+	return w.made(in)
 }
 
 // shapeOf is the package of a module's files, with each module of it under a key of its own, as terraform's modules.json names them.

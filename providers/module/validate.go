@@ -35,7 +35,7 @@ func regionField(db stacks.Database, name string) string {
 }
 
 // ValidateRegion checks what can be said without the module.
-func (*Provider) ValidateRegion(_ context.Context, db stacks.Database, region stacks.Region) []stacks.Diagnostic {
+func (p *Provider) ValidateRegion(_ context.Context, db stacks.Database, region stacks.Region) []stacks.Diagnostic {
 	v := &validator{db: db, field: regionField(db, region.Name)}
 	if region.Location != "" && region.Location != Name {
 		v.refuse("location.unknown", ".location", "leave it out: where a module makes things is one of its inputs", "provider module has no location %q", region.Location)
@@ -45,6 +45,7 @@ func (*Provider) ValidateRegion(_ context.Context, db stacks.Database, region st
 		return v.ds
 	}
 	v.source()
+	v.within(p.limits)
 	v.providers()
 	v.references()
 	v.endpoint()
