@@ -22,9 +22,10 @@ setup: ## install what is missing to run: PostgreSQL (terraform is found, or ins
 	@.ci/postgres.sh
 
 .PHONY: setup-tests
-setup-tests: setup ## install what is missing to test: an emulator of AWS, Cassandra with Java 17
+setup-tests: setup ## install what is missing to test: an emulator of AWS, Cassandra with Java 17, PgBouncer
 	@.ci/moto.sh
 	@.ci/cassandra.sh --if-possible
+	@.ci/pgbouncer.sh
 
 .PHONY: build
 build: ## build meridian, meridian-runner and terraform-provider-localdb into bin/
@@ -52,6 +53,11 @@ generate: ## regenerate what is generated (JSON schema, goldens)
 .PHONY: bench
 bench: setup build ## reproduce docs/benchmarks.md (programs stripped, as make build does)
 	GOFLAGS="'-ldflags=-s -w' -trimpath" $(GO) test ./orchestrator/e2e -run '^$$' -bench . -benchtime 1x -timeout 60m $(ARGS)
+
+.PHONY: bench-stores
+bench-stores: setup ## the part of docs/benchmarks.md about Temporal's stores and ten thousand databases
+	@.ci/cassandra.sh
+	$(GO) test ./persistence/temporal -run '^$$' -bench Stores -benchtime 1x -timeout 60m $(ARGS)
 
 SEED      ?= 1
 KILLS     ?= 60

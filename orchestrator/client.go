@@ -249,16 +249,11 @@ func (c *Client) FindDatabases(ctx context.Context, q DatabaseQuery) ([]Database
 	if err != nil {
 		return nil, err
 	}
-	out := make([]DatabaseView, 0, len(dbs))
-	for _, db := range dbs {
-		v, err := c.databaseView(ctx, db)
-		if err != nil {
-			return nil, err
-		}
-		v.Spec = nil
-		out = append(out, v)
+	out, err := c.databaseViews(ctx, dbs)
+	for i := range out {
+		out[i].Spec = nil
 	}
-	return out, nil
+	return out, err
 }
 
 // Database describes one database, with its spec and audit.

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -87,7 +86,7 @@ const (
 )
 
 // driftStatus is nil where a database is not checked and never was.
-func (c *Client) driftStatus(ctx context.Context, db catalog.Database, wish stacks.Drift) (*DriftStatusView, error) {
+func (c *Client) driftStatus(ctx context.Context, db catalog.Database, wish stacks.Drift, last catalog.DriftCheck) (*DriftStatusView, error) {
 	v := &DriftStatusView{Action: wish.Action}
 	if v.Action == "" {
 		v.Action = stacks.DriftReport
@@ -95,15 +94,11 @@ func (c *Client) driftStatus(ctx context.Context, db catalog.Database, wish stac
 	if every := wish.Schedule(c.timing.DriftEvery); every > 0 {
 		v.Every = every.String()
 	}
-	last, err := c.catalog.LastDrift(ctx, db.Incarnation)
-	if errors.Is(err, catalog.ErrNotFound) {
+	if last.ID == "" {
 		if v.Every == "" {
 			return nil, nil
 		}
 		return v, nil
-	}
-	if err != nil {
-		return nil, err
 	}
 	v.Check, v.CheckedAt, v.Outcome, v.Found = last.ID, &last.StartedAt, string(last.Outcome), last.Found
 	since, err := c.catalog.Disturbed(ctx, db.Incarnation, last.StartedAt)
@@ -133,7 +128,11 @@ func (c *Client) Drift(ctx context.Context, namespace, name string, limit int) (
 		return DriftView{}, err
 	}
 	v := DriftView{Checks: []DriftCheckView{}}
-	status, err := c.driftStatus(ctx, db, wish)
+	last, err := c.catalog.LastDrift(ctx, db.Incarnation)
+	if err != nil && !isNotFound(err) {
+		return DriftView{}, err
+	}
+	status, err := c.driftStatus(ctx, db, wish, last)
 	if err != nil {
 		return v, err
 	}

@@ -2,12 +2,10 @@ package orchestrator
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"meridian/orchestrator/workflows"
 	"meridian/persistence/catalog"
-	"meridian/persistence/journal"
 	"meridian/stacks"
 )
 
@@ -98,28 +96,56 @@ func linkView(l catalog.Link) LinkView {
 }
 
 func (c *Client) databaseView(ctx context.Context, db catalog.Database) (DatabaseView, error) {
-	rev, err := c.catalog.Revision(ctx, db.Incarnation, 0)
+	views, err := c.databaseViews(ctx, []catalog.Database{db})
 	if err != nil {
-		return DatabaseView{}, fmt.Errorf("revision of %s/%s: %w", db.Namespace, db.Name, err)
+		return DatabaseView{}, err
 	}
-	spec := rev.Effective
+	return views[0], nil
+}
+
+// databaseViews describes databases, with so many queries as for one of them.
+func (c *Client) databaseViews(ctx context.Context, dbs []catalog.Database) ([]DatabaseView, error) {
+	overviews, err := c.catalog.Overviews(ctx, dbs)
+	if err != nil {
+		return nil, err
+	}
+	incarnations := make([]string, len(dbs))
+	for i, db := range dbs {
+		incarnations[i] = db.Incarnation
+	}
+	heads, err := c.journal.HeadsOf(ctx, incarnations)
+	if err != nil {
+		return nil, err
+	}
+	serials := map[stacks.StackID]int64{}
+	for _, h := range heads {
+		serials[h.Stack] = h.Serial
+	}
+	out := make([]DatabaseView, len(dbs))
+	for i, db := range dbs {
+		if out[i], err = c.viewOf(ctx, db, overviews[db.Incarnation], serials); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (c *Client) viewOf(ctx context.Context, db catalog.Database, o *catalog.Overview, serials map[stacks.StackID]int64) (DatabaseView, error) {
+	spec := o.Effective
 	v := DatabaseView{
 		Namespace: db.Namespace, Name: db.Name, Incarnation: db.Incarnation, Engine: spec.Spec.Engine.Name, Version: spec.Spec.Engine.Version,
 		Phase: db.Phase, Message: db.Message, Revision: db.Revision, Applied: db.Applied, Labels: spec.Metadata.Labels,
 		Unmanaged: db.Unmanaged, ActiveRun: db.ActiveRun, Protected: spec.Spec.Deletion.Protected(), CreatedAt: db.CreatedAt, Spec: &spec,
 	}
-	if v.Drift, err = c.driftStatus(ctx, db, spec.Spec.Drift); err != nil {
+	var err error
+	if v.Drift, err = c.driftStatus(ctx, db, spec.Spec.Drift, o.LastDrift); err != nil {
 		return v, err
 	}
 	last := map[string]catalog.RunRegion{}
 	if db.LastRun > 0 {
 		v.LastRun = fmt.Sprintf("%s-%d", db.Incarnation, db.LastRun)
-		run, err := c.catalog.Run(ctx, v.LastRun)
-		if err != nil && !isNotFound(err) {
-			return v, err
-		}
-		if run.Kind != stacks.RunCheck {
-			for _, r := range run.Regions {
+		if o.LastRun.Kind != stacks.RunCheck {
+			for _, r := range o.LastRun.Regions {
 				if r.Phase != stacks.RegionPending && r.Phase != stacks.RegionPlanning && r.Phase != stacks.RegionPlanned && r.Phase != stacks.RegionUnchanged {
 					last[r.Region] = r // a plan says nothing of what stands
 				}
@@ -127,40 +153,18 @@ func (c *Client) databaseView(ctx context.Context, db catalog.Database) (Databas
 		}
 	}
 	for _, region := range spec.Spec.Regions {
-		rv, err := c.regionView(ctx, db, region)
-		if err != nil {
-			return v, err
+		rv := RegionView{Name: region.Name, Provider: region.Provider, Location: region.Location, Role: string(region.Role), Phase: string(stacks.RegionPending)}
+		if e, ok := o.Endpoints[region.Name]; ok {
+			rv.Host, rv.Port, rv.Phase = e.Host, e.Port, string(stacks.RegionReady)
 		}
+		rv.StateSerial = serials[stacks.StackID{Namespace: db.Namespace, Name: db.Name, Incarnation: db.Incarnation, Region: region.Name}]
 		if l, ok := last[region.Name]; ok {
 			rv.Phase, rv.Message = string(l.Phase), l.Message
 		}
 		v.Regions = append(v.Regions, rv)
 	}
-	links, err := c.catalog.Links(ctx, db.Incarnation)
-	if err != nil {
-		return v, err
-	}
-	for _, l := range links {
+	for _, l := range o.Links {
 		v.Links = append(v.Links, linkView(l))
 	}
 	return v, nil
-}
-
-// regionView is a region by what is known of it: where it answers, and its newest state.
-func (c *Client) regionView(ctx context.Context, db catalog.Database, region stacks.Region) (RegionView, error) {
-	rv := RegionView{Name: region.Name, Provider: region.Provider, Location: region.Location, Role: string(region.Role), Phase: string(stacks.RegionPending)}
-	id := stacks.StackID{Namespace: db.Namespace, Name: db.Name, Incarnation: db.Incarnation, Region: region.Name}
-	endpoint, err := c.catalog.Endpoint(ctx, id)
-	if err == nil {
-		rv.Host, rv.Port, rv.Phase = endpoint.Host, endpoint.Port, string(stacks.RegionReady)
-	} else if !isNotFound(err) {
-		return rv, err
-	}
-	head, err := c.journal.Head(ctx, id)
-	if err == nil {
-		rv.StateSerial = head.Serial
-	} else if !errors.Is(err, journal.ErrNotFound) {
-		return rv, err
-	}
-	return rv, nil
 }

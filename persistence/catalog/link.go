@@ -81,28 +81,38 @@ func (c *Catalog) writeLink(ctx context.Context, l Link, write func(tx *store.Tx
 	})
 }
 
+const linkColumns = "incarnation, name, phase, run_number, lag_us, verified_at, sealed"
+
+func (c *Catalog) scanLink(row scanner) (Link, error) {
+	var l Link
+	var lag int64
+	var verified sql.NullInt64
+	var sealed []byte
+	if err := row.Scan(&l.Incarnation, &l.Name, &l.Phase, &l.RunNumber, &lag, &verified, &sealed); err != nil {
+		return Link{}, err
+	}
+	var text linkText
+	if err := c.unsealJSON(sealed, rowContext("links", l.Incarnation, l.Name), &text); err != nil {
+		return Link{}, err
+	}
+	l.Spec, l.Message, l.Lag, l.VerifiedAt = text.Spec, text.Message, time.Duration(lag)*time.Microsecond, optionalTime(verified)
+	return l, nil
+}
+
 // Links lists the links of an incarnation by name.
 func (c *Catalog) Links(ctx context.Context, incarnation string) (out []Link, err error) {
 	err = c.st.Read(ctx, func(tx *store.Tx) error {
 		out = nil
-		rows, err := tx.Query("SELECT name, phase, run_number, lag_us, verified_at, sealed FROM links WHERE incarnation = ? ORDER BY name", incarnation)
+		rows, err := tx.Query("SELECT "+linkColumns+" FROM links WHERE incarnation = ? ORDER BY name", incarnation)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = rows.Close() }()
 		for rows.Next() {
-			l := Link{Incarnation: incarnation}
-			var lag int64
-			var verified sql.NullInt64
-			var sealed []byte
-			if err := rows.Scan(&l.Name, &l.Phase, &l.RunNumber, &lag, &verified, &sealed); err != nil {
+			l, err := c.scanLink(rows)
+			if err != nil {
 				return err
 			}
-			var text linkText
-			if err := c.unsealJSON(sealed, rowContext("links", incarnation, l.Name), &text); err != nil {
-				return err
-			}
-			l.Spec, l.Message, l.Lag, l.VerifiedAt = text.Spec, text.Message, time.Duration(lag)*time.Microsecond, optionalTime(verified)
 			out = append(out, l)
 		}
 		return rows.Err()

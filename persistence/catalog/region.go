@@ -21,7 +21,7 @@ func (c *Catalog) readRegions(tx *store.Tx, run string) ([]RunRegion, error) {
 	defer func() { _ = rows.Close() }()
 	var out []RunRegion
 	for rows.Next() {
-		r, err := c.scanRegion(rows, run)
+		r, err := c.scanRegion(rows, &run)
 		if err != nil {
 			return nil, err
 		}
@@ -30,17 +30,18 @@ func (c *Catalog) readRegions(tx *store.Tx, run string) ([]RunRegion, error) {
 	return out, rows.Err()
 }
 
-func (c *Catalog) scanRegion(row scanner, run string) (RunRegion, error) {
+// scanRegion reads a region of a run, whose ID is known once the row is read.
+func (c *Catalog) scanRegion(row scanner, run *string) (RunRegion, error) {
 	var r RunRegion
 	var moved int64
 	var sealed []byte
 	err := row.Scan(&r.Region, &r.Phase, &r.Destroy, &r.StackDigest, &r.Artifact, &r.ArtifactDigest, &r.StateSerial, &r.PlanStep, &r.ApplyStep, &r.Plans, &moved, &sealed)
 	if err != nil {
-		return RunRegion{}, fmt.Errorf("region of run %s: %w", run, notFound(err))
+		return RunRegion{}, fmt.Errorf("region of run %s: %w", *run, notFound(err))
 	}
 	r.MovedAt = fromMicros(moved)
 	var text regionText
-	if err := c.unsealJSON(sealed, rowContext("run_regions", run, r.Region), &text); err != nil {
+	if err := c.unsealJSON(sealed, rowContext("run_regions", *run, r.Region), &text); err != nil {
 		return RunRegion{}, err
 	}
 	r.Message, r.Changes, r.Recovery, r.Second = text.Message, text.Changes, text.Recovery, text.Second

@@ -3,6 +3,8 @@ package journal
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"meridian/persistence/store"
@@ -108,6 +110,18 @@ func (j *Journal) Heads(ctx context.Context, incarnation string) ([]Head, error)
 // HeadsRunning lists the heads whose attempt is not known to be over: at boot each is adopted.
 func (j *Journal) HeadsRunning(ctx context.Context) ([]Head, error) {
 	return j.heads(ctx, "WHERE status = 'running' ORDER BY stack")
+}
+
+// HeadsOf lists the heads of incarnations.
+func (j *Journal) HeadsOf(ctx context.Context, incarnations []string) ([]Head, error) {
+	if len(incarnations) == 0 {
+		return nil, nil
+	}
+	args := make([]any, len(incarnations))
+	for i, in := range incarnations {
+		args[i] = in
+	}
+	return j.heads(ctx, "WHERE incarnation IN ("+strings.Join(slices.Repeat([]string{"?"}, len(args)), ", ")+") ORDER BY stack", args...)
 }
 
 func (j *Journal) heads(ctx context.Context, where string, args ...any) (out []Head, err error) {

@@ -182,6 +182,8 @@ func explainPostgres(err error) error {
 		if strings.Contains(err.Error(), "startup parameter") {
 			return errPooler
 		}
+	case "42P05", "26000": // a statement that was prepared is another connection's, or gone
+		return errPooler
 	}
 	if isAway(err) {
 		return fmt.Errorf("%w (is the server running, and does the network let us through?): %w", ErrAway, err)

@@ -49,7 +49,7 @@ type lookalike struct {
 	bundle string
 }
 
-func newLookalike(t *testing.T) *lookalike {
+func newLookalike(t testing.TB) *lookalike {
 	t.Helper()
 	l := &lookalike{node: cassandratest.Start(t, "dc1", false, guardrails)}
 	admin := l.session(t, "cassandra", "cassandra", "")
@@ -87,7 +87,7 @@ func newLookalike(t *testing.T) *lookalike {
 }
 
 // proxy leads each connection to the node that its client named, and hangs up on who names another.
-func (l *lookalike) proxy(t *testing.T, ca *authority, id string) string {
+func (l *lookalike) proxy(t testing.TB, ca *authority, id string) string {
 	t.Helper()
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", ca.mutual("localhost"))
 	if err != nil {
@@ -124,7 +124,7 @@ func (l *lookalike) proxy(t *testing.T, ca *authority, id string) string {
 }
 
 // bundle writes a secure connect bundle.
-func bundle(t *testing.T, ca *authority, metadata string) string {
+func bundle(t testing.TB, ca *authority, metadata string) string {
 	t.Helper()
 	u, err := url.Parse(metadata)
 	if err != nil {
@@ -166,7 +166,7 @@ func bundle(t *testing.T, ca *authority, metadata string) string {
 }
 
 // session is a session on the node itself, past the proxy.
-func (l *lookalike) session(t *testing.T, user, password, keyspace string) *gocql.Session {
+func (l *lookalike) session(t testing.TB, user, password, keyspace string) *gocql.Session {
 	t.Helper()
 	c := gocql.NewCluster(l.node.Address)
 	c.ProtoVersion, c.Keyspace, c.Consistency = 4, keyspace, gocql.LocalQuorum

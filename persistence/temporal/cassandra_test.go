@@ -43,9 +43,10 @@ func TestCassandra(t *testing.T) {
 	})
 	settings.Shards = 4
 
-	node.Kill()
-	wantFindings(t, Preflight(t.Context(), Options{Dir: dir, Settings: settings}), map[string][2]string{"temporal state": {FindingFail, "no node of the cluster can be reached"}})
-	node.Up()
+	outlives(t, s, c, func() {
+		node.Kill()
+		wantFindings(t, Preflight(t.Context(), Options{Dir: dir, Settings: settings}), map[string][2]string{"temporal state": {FindingFail, "no node of the cluster can be reached"}})
+	}, node.Up)
 	eventuallyLong(t, "workflows run after the node was killed", func() bool { return greetOnce(t, c, "after") == nil })
 	stopped := time.Now()
 	s.Stop()

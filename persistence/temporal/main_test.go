@@ -62,7 +62,7 @@ func startIn(t *testing.T, dir string) *Server {
 	return s
 }
 
-func clientOf(t *testing.T, s *Server) client.Client {
+func clientOf(t testing.TB, s *Server) client.Client {
 	t.Helper()
 	c, err := s.Client()
 	if err != nil {
@@ -122,7 +122,7 @@ func works(t *testing.T, s *Server) {
 }
 
 // eventually waits until ok says so.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -176,6 +176,8 @@ func explainPostgres(err error) error {
 			if strings.Contains(e.Message, "startup parameter") {
 				return errPooler
 			}
+		case "42P05", "26000": // a statement that was prepared is another connection's, or gone
+			return errPooler
 		}
 	case errors.As(err, &unverified):
 		return fmt.Errorf("the server's certificate is not trusted: name its authority with sslrootcert=FILE in the URL, and the name in it as the host: %w", err)
@@ -186,7 +188,7 @@ func explainPostgres(err error) error {
 }
 
 // errPooler means that somebody stands between who does not keep a connection's settings.
-var errPooler = errors.New("a pooler (PgBouncer) stands before the server and does not keep a connection's settings, locks and notices, which Meridian needs: name the server itself, or a pool in session mode with ignore_startup_parameters empty; Meridian pools its connections itself")
+var errPooler = errors.New("a pooler (PgBouncer) stands before the server and does not keep a connection's settings, locks and notices, which Meridian needs: name the server itself; Meridian pools its connections itself")
 
 // check looks at everything of a server that would stop Temporal later.
 func (p *postgresPart) check(ctx context.Context, db *sql.DB) error {

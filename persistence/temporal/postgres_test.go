@@ -12,7 +12,7 @@ import (
 )
 
 // onPostgres are the settings of a server on a PostgreSQL, whose password comes from a file.
-func onPostgres(t *testing.T, where string) Settings {
+func onPostgres(t testing.TB, where string) Settings {
 	t.Helper()
 	u, err := url.Parse(where)
 	if err != nil {
@@ -27,7 +27,7 @@ func onPostgres(t *testing.T, where string) Settings {
 	return Settings{Store: StorePostgres, Postgres: &Postgres{URL: u.String(), Password: &Secret{File: file}}}
 }
 
-func startOn(t *testing.T, dir string, s Settings) *Server {
+func startOn(t testing.TB, dir string, s Settings) *Server {
 	t.Helper()
 	out, err := Start(t.Context(), Options{Dir: dir, Settings: s, Logger: logTo(os.Stderr)})
 	if err != nil {
@@ -49,8 +49,7 @@ func TestPostgres(t *testing.T) {
 	runGreet(t, c, "first", map[string]any{AttrRun: "r1"})
 	eventually(t, "the list knows the run", func() bool { return counted(t, c, AttrRun+" = 'r1'") == 1 })
 
-	db.Down()
-	db.Up()
+	outlives(t, s, c, db.Down, db.Up)
 	eventually(t, "workflows run after the outage", func() bool { return greetOnce(t, c, "after") == nil })
 	c.Close()
 	stopped := time.Now()

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Gets PgBouncer for the tests that want Meridian to refuse it: the installed one, else the distribution's package, unpacked into the cache
+# and not installed, so that no server is started. Idempotent; may run twice at once. Prints what it did. Where there is no apt-get, it says
+# that the tests are skipped.
+set -euo pipefail
+
+say() { printf 'pgbouncer: %s\n' "$*"; }
+
+if [[ $(id -u) -eq 0 ]]; then
+	CACHE=/var/cache/meridian/pgbouncer
+else
+	CACHE=${XDG_CACHE_HOME:-${HOME:?}/.cache}/meridian/pgbouncer
+fi
+
+for have in "$(command -v pgbouncer || true)" /usr/sbin/pgbouncer "$CACHE/current/bin/pgbouncer" /var/cache/meridian/pgbouncer/current/bin/pgbouncer; do
+	if [[ -n $have && -x $have ]] && "$have" --version >/dev/null 2>&1; then
+		say "found $have"
+		exit 0
+	fi
+done
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+	say "not here, and no apt-get to get it with (tests of poolers are skipped)"
+	exit 0
+fi
+mkdir -p "$CACHE"
+stage=$(mktemp -d "$CACHE/.new-XXXXXX")
+trap 'rm -rf "$stage"' EXIT
+get() { (cd "$stage" && apt-get -qq download pgbouncer libevent-2.1-7 libc-ares2 >log 2>&1); }
+if ! get && ! { [[ $(id -u) -eq 0 ]] && apt-get -qq update && get; }; then
+	say "the distribution has none (tests of poolers are skipped): $(tail -n 1 "$stage/log")"
+	exit 0
+fi
+for package in "$stage"/*.deb; do dpkg-deb -x "$package" "$stage/root"; done
+mkdir "$stage/root/bin"
+cat >"$stage/root/bin/pgbouncer" <<'END'
+#!/bin/sh
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+LD_LIBRARY_PATH=$(echo "$root"/usr/lib/*-linux-gnu) exec "$root/usr/sbin/pgbouncer" "$@"
+END
+chmod 0755 "$stage/root/bin/pgbouncer" "$stage/root" "$CACHE"
+"$stage/root/bin/pgbouncer" --version >/dev/null
+mv -T "$stage/root" "$CACHE/current" 2>/dev/null || true # another run of this was faster
+say "unpacked the distribution's into $CACHE/current"
