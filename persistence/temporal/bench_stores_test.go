@@ -126,7 +126,7 @@ func synced(b *testing.B, where string) {
 // turn carries out some runs, so many at once.
 func (c *contender) turn(b *testing.B, round, runs int) {
 	b.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), 10*time.Minute)
+	ctx, stop := context.WithTimeout(context.Background(), 30*time.Minute)
 	defer stop()
 	next := make(chan int)
 	var mu sync.Mutex
