@@ -55,7 +55,7 @@ bench: setup build ## reproduce docs/benchmarks.md (programs stripped, as make b
 	GOFLAGS="'-ldflags=-s -w' -trimpath" $(GO) test ./orchestrator/e2e -run '^$$' -bench . -benchtime 1x -timeout 60m $(ARGS)
 
 .PHONY: bench-stores
-bench-stores: setup ## the part of docs/benchmarks.md about Temporal's stores and ten thousand databases
+bench-stores: setup ## let Temporal's stores take turns (docs/benchmarks.md)
 	@.ci/cassandra.sh
 	$(GO) test ./persistence/temporal -run '^$$' -bench Stores -benchtime 1x -timeout 60m $(ARGS)
 
