@@ -16,7 +16,7 @@ import (
 
 // TestAKilledFetchIsRepeated: a terraform that somebody kills while it fetches a module says nothing of that module.
 func TestAKilledFetchIsRepeated(t *testing.T) {
-	real, err := exec.LookPath("terraform")
+	actual, err := exec.LookPath("terraform")
 	if err != nil {
 		t.Skip("no terraform on PATH to wrap")
 	}
@@ -32,7 +32,7 @@ func TestAKilledFetchIsRepeated(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			wrapper := filepath.Join(dir, "terraform")
-			script := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = get ] && [ \"$(cat %[1]s/kills | wc -c)\" -lt %[2]d ]; then printf x >> %[1]s/kills; kill -9 $$; fi\nexec %[3]s \"$@\"\n", dir, c.kills, real)
+			script := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = get ] && [ \"$(cat %[1]s/kills | wc -c)\" -lt %[2]d ]; then printf x >> %[1]s/kills; kill -9 $$; fi\nexec %[3]s \"$@\"\n", dir, c.kills, actual)
 			for path, text := range map[string]string{wrapper: script, filepath.Join(dir, "kills"): ""} {
 				if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 					t.Fatal(err)
