@@ -75,10 +75,10 @@ type GlobalMaker interface {
 	GlobalMode(engine string) stacks.LinkMode
 }
 
-// LaunchMemory says how much memory one launch of terraform uses with this provider, plugins included, in MiB: so much of what the machine
-// has is set aside for it. A provider that does not say is a light one.
+// LaunchMemory says how much memory one launch of terraform uses with this provider for an engine, in MiB: plugins, and what they start on this
+// machine. So much of what the machine has is set aside for it. A provider that does not say is a light one.
 type LaunchMemory interface {
-	LaunchMemory() int
+	LaunchMemory(engine string) int
 }
 
 // SecretNames lists the catalog's names of the secrets that a region needs to exist before it is planned. It is pure.
@@ -179,7 +179,7 @@ type LinkInput struct {
 	// Password of the replication role on the source.
 	Password string
 	// Rebuild fills the target's part of a database from the source, and returns once it is full; RebuildSource the source's part from the
-	// target, where a database spanned it no more. nil where the region's provider does that by itself.
+	// target, where a database spanned it no more. nil where the region's provider cannot.
 	Rebuild, RebuildSource Rebuild
 	Objects                Objects
 	MaxLag                 time.Duration
@@ -221,7 +221,7 @@ type JoinInput struct {
 	Stack     stacks.StackID // of the region that joins
 	RunNumber int64
 	From, To  Target
-	Rebuild   Rebuild // nil where the provider does that by itself
+	Rebuild   Rebuild
 }
 
 // Joiner takes a region whose gates answer into the cluster of the region that it is made from, so far that it can be logged in to: users and
@@ -240,7 +240,7 @@ type Fill struct {
 // Rebuild fills a region's part of one database, and returns once it is full. It may be repeated.
 type Rebuild func(ctx context.Context, fill Fill) error
 
-// Rebuilder is a provider whose regions do not fill themselves when a database comes to span them.
+// Rebuilder is a provider that fills a region when a database comes to span it. Regions of one that does not cannot join as data centres.
 type Rebuilder interface {
 	Rebuild(ctx context.Context, in ModuleInput, fill Fill) error
 }

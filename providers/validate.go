@@ -26,13 +26,17 @@ func (r *Registry) EngineVersions(ctx context.Context, provider, engine string) 
 	return c.EngineVersions(ctx, engine)
 }
 
-// LinkModes are the engine's own, and between two regions of one provider also physical where that one makes replicas.
+// LinkModes are the engine's own, and between two regions of one provider also physical where that one makes replicas. A data centre joins only
+// where both providers fill what comes to span it: else its rows would be missing, and nobody would be told.
 func (r *Registry) LinkModes(engine, from, to string) []stacks.LinkMode {
 	var modes []stacks.LinkMode
 	if e, err := r.Engine(engine); err == nil {
 		if c, err := As[LinkModes](e); err == nil {
 			modes = slices.Clone(c.LinkModes())
 		}
+	}
+	if !r.fills(from) || !r.fills(to) {
+		modes = slices.DeleteFunc(modes, func(m stacks.LinkMode) bool { return m == stacks.LinkDatacenter })
 	}
 	if p, err := r.Provider(from); err == nil && from == to {
 		if c, err := As[ReplicaMaker](p); err == nil && c.MakesReplicas(engine) {
@@ -53,6 +57,16 @@ func (r *Registry) GlobalMode(engine, provider string) stacks.LinkMode {
 		return ""
 	}
 	return c.GlobalMode(engine)
+}
+
+// fills reports whether a provider fills its regions from others.
+func (r *Registry) fills(provider string) bool {
+	p, err := r.Provider(provider)
+	if err != nil {
+		return false
+	}
+	_, err = As[Rebuilder](p)
+	return err == nil
 }
 
 // ValidateDatabase asks the engine; one that checks nothing, or that is not there, has nothing to say.

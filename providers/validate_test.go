@@ -31,6 +31,32 @@ func (able) ValidateRegion(_ context.Context, db stacks.Database, r stacks.Regio
 	return []stacks.Diagnostic{{Summary: db.Metadata.Name + " in " + r.Location}}
 }
 
+// joins is an engine whose regions are data centres.
+type joins struct{}
+
+func (joins) Name() string                 { return "cassandra" }
+func (joins) LinkModes() []stacks.LinkMode { return []stacks.LinkMode{stacks.LinkDatacenter} }
+
+// filling fills its regions from others.
+type filling struct{ bare }
+
+func (filling) Name() string { return "filling" }
+
+func (filling) Rebuild(context.Context, providers.ModuleInput, providers.Fill) error { return nil }
+
+// TestOnlyWhatIsFilledJoins refuses data centres whose rows nobody would bring.
+func TestOnlyWhatIsFilledJoins(t *testing.T) {
+	r := providers.NewRegistry([]providers.Provider{bare{}, filling{}}, []providers.Engine{joins{}})
+	for _, c := range []struct {
+		from, to string
+		modes    int
+	}{{"filling", "filling", 1}, {"filling", "bare", 0}, {"bare", "filling", 0}, {"bare", "bare", 0}, {"filling", "mars", 0}} {
+		if got := r.LinkModes("cassandra", c.from, c.to); len(got) != c.modes {
+			t.Errorf("from %s to %s: %v", c.from, c.to, got)
+		}
+	}
+}
+
 func TestRegistryAnswersValidation(t *testing.T) {
 	r := providers.NewRegistry([]providers.Provider{bare{}, able{}}, nil)
 	db := stacks.Database{Metadata: stacks.Metadata{Name: "orders"}}

@@ -178,9 +178,17 @@ func (c *checker) linkModes(caps Capabilities) {
 		}
 		modes := caps.LinkModes(spec.Engine.Name, from.Provider, to.Provider)
 		if !slices.Contains(modes, l.Mode) {
-			c.refuse("link.mode", path, c.didYouMean("", modeWords(modes)), "a link of %s from provider %s to provider %s cannot be %s", spec.Engine.Name, from.Provider, to.Provider, l.Mode)
+			c.refuse("link.mode", path, c.linkAdvice(modes), "a link of %s from provider %s to provider %s cannot be %s", spec.Engine.Name, from.Provider, to.Provider, l.Mode)
 		}
 	}
+}
+
+// linkAdvice says which modes there are instead.
+func (c *checker) linkAdvice(modes []LinkMode) string {
+	if len(modes) == 0 {
+		return "there is none between these providers: leave the link out, or have both regions from one provider that makes it"
+	}
+	return c.didYouMean("", modeWords(modes))
 }
 
 // linkDatabases checks the databases of a link, or of the shorthand.

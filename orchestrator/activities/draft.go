@@ -72,15 +72,15 @@ func renderStack(provider providers.Provider, in providers.ModuleInput) (stacks.
 	if err != nil {
 		return stacks.Stack{}, fmt.Errorf("rendering %s: %w", in.Stack, err)
 	}
-	stack.Memory = launchMemory(provider)
+	stack.Memory = launchMemory(provider, in.Database.Spec.Engine.Name)
 	return stack, nil
 }
 
-// launchMemory is what one launch of terraform uses with a provider, in MiB; 0 where it does not say.
-func launchMemory(provider providers.Provider) int {
+// launchMemory is what one launch of terraform uses with a provider for an engine, in MiB; 0 where it does not say.
+func launchMemory(provider providers.Provider, engine string) int {
 	heavy, err := providers.As[providers.LaunchMemory](provider)
 	if err != nil {
 		return 0
 	}
-	return heavy.LaunchMemory()
+	return heavy.LaunchMemory(engine)
 }

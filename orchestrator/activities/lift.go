@@ -51,7 +51,7 @@ func (a *Activities) planLift(ctx context.Context, w work, recovery stacks.Recov
 	if err != nil {
 		return lifted{}, fmt.Errorf("rendering %s: %w", in.Stack, err)
 	}
-	stack.Memory = launchMemory(w.provider)
+	stack.Memory = launchMemory(w.provider, in.Database.Spec.Engine.Name)
 	step := a.planStep(w, "lift", stack, recovery)
 	step.Targets = targets
 	art, step, res, err := a.plan(ctx, w, step)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -12,9 +14,13 @@ import (
 	"github.com/gocql/gocql"
 
 	"meridian/orchestrator"
+	"meridian/persistence/catalog"
 	"meridian/providers/local/cassandra"
 	"meridian/stacks"
 )
+
+// nodesPatience is how long a busy machine may take to start, fill or repair nodes.
+const nodesPatience = 8 * time.Minute
 
 // parcels is the example of a Cassandra cluster, changed.
 func parcels(change ...string) string {
@@ -45,14 +51,21 @@ func (m *meridian) cql(region string) *gocql.Session {
 	if _, err := fmt.Sscanf(strings.NewReplacer("cassandra://", "", ":", " ", "@", " ", "/", " ").Replace(v.URL), "%s %s %s %d %s", &user, &password, &host, &port, &keyspace); err != nil {
 		m.site.t.Fatalf("no connection in what connect says: %v", err)
 	}
+	return m.logIn(host, port, keyspace, user, password)
+}
+
+// logIn opens a session with one node and no other.
+func (m *meridian) logIn(host string, port int, keyspace, user, password string) *gocql.Session {
+	m.site.t.Helper()
 	c := gocql.NewCluster(host)
 	c.Port, c.Keyspace, c.ProtoVersion, c.DisableInitialHostLookup, c.Consistency = port, keyspace, 4, true, gocql.LocalQuorum
 	c.Timeout, c.ConnectTimeout = 20*time.Second, 10*time.Second
 	c.Authenticator = gocql.PasswordAuthenticator{Username: user, Password: password}
 	c.HostFilter = gocql.WhiteListHostFilter(host) // the other regions are none of this session's
+	c.Events.DisableNodeStatusEvents, c.Events.DisableTopologyEvents = true, true
 	s, err := c.CreateSession()
 	if err != nil {
-		m.site.t.Fatalf("log in to %s: %v", region, err)
+		m.site.t.Fatalf("log in to %s as %s: %v", host, user, err)
 	}
 	m.site.t.Cleanup(s.Close)
 	return s
@@ -74,6 +87,7 @@ func TestCassandraStory(t *testing.T) {
 		t.Skip(err)
 	}
 	s := newSite(t)
+	s.patience = nodesPatience
 	m := s.start()
 	started := time.Now()
 	v := m.done(parcels())
@@ -125,13 +139,12 @@ func TestCassandraStory(t *testing.T) {
 		t.Errorf("the cluster has %+v, %v: want two members", members, err)
 	}
 
-	for _, home := range nodes {
-		if strings.HasSuffix(home, ".istanbul") {
-			if err := cassandra.Kill(t.Context(), home, ""); err != nil {
-				t.Fatal(err)
-			}
-		}
+	m.changedOutside()
+
+	if err := cassandra.Kill(t.Context(), m.home("parcels", "istanbul"), ""); err != nil {
+		t.Fatal(err)
 	}
+	m.wantDrift(m.checkDrift("parcels"), "unreachable istanbul: endpoint", "link istanbul: link ankara-istanbul", "changed istanbul"+driftNode+".status")
 	res, err := m.Submit(t.Context(), orchestrator.SubmitRequest{Documents: []orchestrator.Document{{File: "spec.yaml", Text: parcels()}}, Check: true, Actor: "test"})
 	if err != nil {
 		t.Fatal(err)
@@ -140,14 +153,121 @@ func TestCassandraStory(t *testing.T) {
 		t.Errorf("a dead node is no drift: %+v", check.Changes)
 	}
 	m.done(parcels())
-	if got := count(t, m.cql("istanbul")); got != rows+1 {
-		t.Errorf("%d of %d rows in istanbul once it is back", got, rows+1)
+	if got := count(t, m.cql("istanbul")); got != rows+2 {
+		t.Errorf("%d of %d rows in istanbul once it is back", got, rows+2)
 	}
 	m.destroy("parcels")
 	m.nothingLeft()
 	if left := m.nodes(); len(left) > 0 {
 		t.Errorf("nodes are left: %v", left)
 	}
+}
+
+// TestKilledInACassandraCreate kills what makes a node while it starts: the run finds the node and takes it over, under the one yes that it was
+// given.
+func TestKilledInACassandraCreate(t *testing.T) {
+	if _, err := cassandra.Find(); err != nil {
+		t.Skip(err)
+	}
+	ledgerFile()
+	t.Parallel()
+	s := newSite(t)
+	s.patience = nodesPatience
+	srv := s.serve()
+	m := s.look()
+	spec := parcels("    - {name: istanbul, provider: local, role: replica}\n", "", "  replication:\n    maxLag: 10s\n    mode: datacenter\n", "")
+	run := srv.submitApproved(spec)
+	s.eventually("a node is starting", func() error {
+		if len(m.nodes()) == 0 {
+			return errNotYet
+		}
+		return nil
+	})
+	before := m.nodePIDs()
+	if s.killAll("meridian-runner", "terraform apply", "terraform-provider-localdb") == 0 {
+		t.Fatal("nothing to kill")
+	}
+	srv.wantDone(run)
+	s.finishedOnce()
+	if after := m.nodePIDs(); len(after) != 1 || !slices.Equal(after, before) {
+		t.Errorf("nodes %v, before the kill %v", after, before)
+	}
+	if audits, err := m.catalog.Audits(t.Context(), stacks.DefaultNamespace, "parcels", 0); err != nil || len(verbs(audits, "approve")) != 1 {
+		t.Errorf("audit %+v, %v: want one approval", audits, err)
+	}
+	if log := logOf(srv, run); !strings.Contains(log, "was interrupted (create)") {
+		t.Errorf("the log does not tell of the interruption:\n%s", log)
+	}
+	if v := srv.submitApprovedOrDone(spec); v.HasChanges {
+		t.Errorf("a second apply changes %+v", v.Changes)
+	}
+}
+
+// verbs are the lines of an audit with a verb.
+func verbs(all []catalog.Audit, verb string) (out []catalog.Audit) {
+	for _, a := range all {
+		if a.Verb == verb {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+const driftNode = ": module.database.localdb_cassandra.this"
+
+// changedOutside has somebody change replication and a node's settings by hand, with a row written meanwhile: each is drift, with what it was and
+// what it is; the remedy puts all of it back, and brings the row.
+func (m *meridian) changedOutside() {
+	t := m.site.t
+	m.wantDrift(m.checkDrift("parcels")) // nor is what the region that left has left behind
+	admin, ankara := m.cqlAdmin("parcels", "ankara"), m.cql("ankara")
+	for _, cql := range []string{
+		"ALTER KEYSPACE parcels WITH replication = {'class': 'NetworkTopologyStrategy', 'ankara': 1}",
+		"ALTER KEYSPACE system_distributed WITH replication = {'class': 'NetworkTopologyStrategy', 'ankara': 1}",
+	} {
+		m.site.eventually(cql, func() error { return admin.Query(cql).Exec() })
+	}
+	m.site.eventually("a row is written meanwhile", func() error {
+		return ankara.Query("INSERT INTO lines (id, what) VALUES (-2, 'meanwhile')").Exec()
+	})
+	conf := filepath.Join(m.home("parcels", "istanbul"), "conf", "cassandra.yaml")
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(conf, []byte(strings.Replace(string(text), "concurrent_reads: 16", "concurrent_reads: 17", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	setting := "istanbul" + driftNode + ".settings.concurrent_reads"
+	v := m.checkDrift("parcels")
+	m.wantDrift(v, "changed istanbul: keyspace parcels.replication.istanbul", "changed istanbul: keyspace system_distributed.replication.istanbul",
+		"link istanbul: link ankara-istanbul", "changed "+setting)
+	if i := v.Drift[0]; i.Want != "1" || i.Found != "0" {
+		t.Errorf("it says %+v", i)
+	}
+	if i := v.Drift[3]; i.Want != `"16"` || i.Found != `"17"` || i.SpecField != "spec.engine.parameters.concurrent_reads" {
+		t.Errorf("it says %+v", i)
+	}
+	m.mended("parcels")
+	var what string
+	if err := m.cql("istanbul").Query("SELECT what FROM lines WHERE id = -2").Scan(&what); err != nil {
+		t.Errorf("the row that was written while the keyspace did not span istanbul: %v", err)
+	}
+}
+
+// cqlAdmin logs in to a region as the cluster's administrator.
+func (m *meridian) cqlAdmin(name, region string) *gocql.Session {
+	m.site.t.Helper()
+	id := stacks.StackID{Namespace: stacks.DefaultNamespace, Name: name, Incarnation: m.incarnation(name), Region: region}
+	endpoint, err := m.catalog.Endpoint(m.site.t.Context(), id)
+	if err != nil {
+		m.site.t.Fatal(err)
+	}
+	password, err := m.catalog.Secret(m.site.t.Context(), id.Incarnation, endpoint.Secret)
+	if err != nil {
+		m.site.t.Fatal(err)
+	}
+	return m.logIn(endpoint.Host, endpoint.Port, "", endpoint.User, password)
 }
 
 // fill inserts rows from many hands.
@@ -176,12 +296,24 @@ func fill(t *testing.T, s *gocql.Session, rows int) {
 // nodes lists the homes of the site's Cassandra nodes that run.
 func (m *meridian) nodes() []string {
 	var out []string
-	for _, pid := range m.site.processes() {
+	for _, pid := range m.nodePIDs() {
 		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		for arg := range strings.SplitSeq(string(cmdline), "\x00") {
-			if path, ok := strings.CutPrefix(arg, "-Dcassandra.config=file://"); ok {
-				out = append(out, strings.TrimSuffix(path, "/conf/cassandra.yaml"))
-			}
+		_, rest, _ := strings.Cut(string(cmdline), nodeFlag)
+		home, _, _ := strings.Cut(rest, "/conf/cassandra.yaml")
+		out = append(out, home)
+	}
+	return out
+}
+
+// nodeFlag is the argument by which a node's process is known.
+const nodeFlag = "-Dcassandra.config=file://"
+
+// nodePIDs lists the processes of the site's nodes.
+func (m *meridian) nodePIDs() []int {
+	var out []int
+	for _, pid := range m.site.processes() {
+		if cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); strings.Contains(string(cmdline), nodeFlag) {
+			out = append(out, pid)
 		}
 	}
 	return out

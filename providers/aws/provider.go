@@ -59,7 +59,7 @@ func New(cfg Config) *Provider { return &Provider{cfg: cfg, sessions: newSession
 func (*Provider) Name() string { return Name }
 
 // LaunchMemory is what terraform with the provider hashicorp/aws was seen to use with GOGC=400: 865 MB, and some room.
-func (*Provider) LaunchMemory() int { return 900 }
+func (*Provider) LaunchMemory(string) int { return 900 }
 
 // MakesReplicas is true for PostgreSQL: a cross-region read replica.
 func (*Provider) MakesReplicas(engine string) bool { return engine == EnginePostgres }

@@ -17,6 +17,8 @@ type engine interface {
 	versions(ctx context.Context) ([]string, error)
 	// validate checks that the engine is here, and its parameters.
 	validate(ctx context.Context, db stacks.Database, region stacks.Region) []stacks.Diagnostic
+	// memory is what a server takes at its start, in MiB, beyond what any process does.
+	memory() int
 	// ports are those that a place needs; the first is the clients'.
 	ports() []int
 	secretNames(in providers.ModuleInput) []string
@@ -30,6 +32,9 @@ type postgres struct{ *Provider }
 
 // postgresPort is PostgreSQL's own.
 const postgresPort = 5432
+
+// memory is nothing: a server begins with about 25 MiB, which the room of a launch covers.
+func (postgres) memory() int { return 0 }
 
 func (postgres) ports() []int { return []int{postgresPort} }
 

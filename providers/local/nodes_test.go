@@ -73,3 +73,12 @@ func TestSeeds(t *testing.T) {
 		}
 	}
 }
+
+// TestLaunchMemory has a launch that starts a Java weigh more than one that starts PostgreSQL.
+func TestLaunchMemory(t *testing.T) {
+	t.Parallel()
+	p := local.New(local.Config{})
+	if pg, node := p.LaunchMemory("postgres"), p.LaunchMemory("cassandra"); pg < 100 || node < pg+cassandra.DefaultHeap {
+		t.Errorf("%d MiB for postgres, %d for cassandra, whose heap alone is %d", pg, node, cassandra.DefaultHeap)
+	}
+}

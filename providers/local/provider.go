@@ -76,8 +76,17 @@ func (p postgres) versions(ctx context.Context) ([]string, error) {
 	return versions, nil
 }
 
-// LaunchMemory is what terraform (70 MiB) and our plugin (25 MiB) were seen to use, and some room.
-func (p *Provider) LaunchMemory() int { return 128 }
+// launchMemory is what terraform (70 MiB) and our plugin (25 MiB) were seen to use, and some room.
+const launchMemory = 128
+
+// LaunchMemory is terraform's and the plugin's, and that of the server that is started: the engine says how much.
+func (p *Provider) LaunchMemory(name string) int {
+	e, err := p.engine(name)
+	if err != nil {
+		return launchMemory
+	}
+	return launchMemory + e.memory()
+}
 
 // controlPlane says what the process table and the server's own files say. It asks no query.
 func (p postgres) controlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {

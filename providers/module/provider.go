@@ -46,7 +46,7 @@ func New() *Provider { return &Provider{} }
 func (*Provider) Name() string { return Name }
 
 // LaunchMemory is room for a provider of a large cloud: nobody knows which plugins a module starts.
-func (*Provider) LaunchMemory() int { return 900 }
+func (*Provider) LaunchMemory(string) int { return 900 }
 
 // ModuleSource says where the region's module comes from.
 func (*Provider) ModuleSource(in providers.ModuleInput) (stacks.ModuleSource, error) {

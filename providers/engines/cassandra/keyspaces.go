@@ -175,7 +175,7 @@ func placed(k, ours keyspace, home string, nodes map[string]int) map[string]int 
 	return out
 }
 
-// side is a data centre of a link, and how it is filled; nil where it does that by itself.
+// side is a data centre of a link, and how it is filled; nil where it cannot be.
 type side struct {
 	dc      string
 	nodes   int
@@ -233,11 +233,13 @@ func (s *session) fill(ctx context.Context, name string, at side, from string) e
 	if !slices.Contains(unfilled(fills), name) {
 		return nil
 	}
-	if at.rebuild != nil {
-		note, noted := fills[name]
-		if err := at.rebuild(ctx, providers.Fill{Database: name, From: from, Again: note.again || !noted}); err != nil {
-			return fmt.Errorf("fill %s in %s: %w", name, at.dc, err)
-		}
+	if at.rebuild == nil {
+		return permanent("fill %s in %s: its provider cannot: have its nodes rebuild it from %s by hand, then INSERT INTO %s.rebuilds (datacenter, keyspace_name, done) VALUES (%s, %s, true)",
+			name, at.dc, from, own, text(at.dc), text(name))
+	}
+	note, noted := fills[name]
+	if err := at.rebuild(ctx, providers.Fill{Database: name, From: from, Again: note.again || !noted}); err != nil {
+		return fmt.Errorf("fill %s in %s: %w", name, at.dc, err)
 	}
 	return s.noteFill(ctx, at.dc, name, true, false)
 }
