@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,8 @@ func (a *app) printVersions(all []orchestrator.StateVersionView) error {
 }
 
 func newStateShow(a *app) *cobra.Command {
-	return &cobra.Command{
+	var sensitive bool
+	c := &cobra.Command{
 		Use:   "show NAME REGION [VERSION]",
 		Short: "Show what is in a state, sensitive values masked",
 		Args:  arguments(2, 3, "the name of a database, a region, and at most one version"),
@@ -85,6 +87,9 @@ func newStateShow(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if sensitive {
+				v.Objects = onlySensitive(v.Objects)
+			}
 			return a.print(v, func(t *table) {
 				t.line("version %s  lineage %s", v.Version, v.Lineage)
 				for _, o := range v.Objects {
@@ -93,9 +98,26 @@ func newStateShow(a *app) *cobra.Command {
 						t.line("  %-28s %s", at.Path, attributeText(stacks.ActionCreate, at, a.style))
 					}
 				}
+				if sensitive && len(v.Objects) == 0 {
+					t.line("nothing in it is marked as sensitive")
+				}
 			})
 		},
 	}
+	c.Flags().BoolVar(&sensitive, "sensitive", false, "only what is sensitive: where in the state secrets are")
+	return c
+}
+
+// onlySensitive lists the objects that have sensitive attributes, with these alone.
+func onlySensitive(all []orchestrator.StateObjectView) []orchestrator.StateObjectView {
+	out := []orchestrator.StateObjectView{}
+	for _, o := range all {
+		o.Attributes = slices.DeleteFunc(slices.Clone(o.Attributes), func(at stacks.AttributeChange) bool { return !at.Sensitive })
+		if len(o.Attributes) > 0 {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 func objectWords(o orchestrator.StateObjectView) string {
