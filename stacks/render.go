@@ -66,6 +66,9 @@ func Render(id StackID, call ModuleCall) (Stack, error) {
 	for _, p := range providers {
 		st.Providers = append(st.Providers, p.ProviderRequirement)
 	}
+	if len(providers) == 1 { // a module of ours makes no configuration of its own
+		st.Once = providers[0].Source
+	}
 	return st, nil
 }
 

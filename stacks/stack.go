@@ -66,6 +66,9 @@ type Stack struct {
 	Install Installation `json:"install,omitzero"`
 	// DataBearing lists the resource types whose destruction or replacement loses data.
 	DataBearing []string `json:"dataBearing,omitempty"`
+	// Once is the source of the one provider that the stack has, where it is configured once: one process of its plugin serves a whole launch
+	// of terraform. It is no part of the Digest.
+	Once string `json:"once,omitempty"`
 	// Memory is how much one launch of terraform may use, with its plugins, in MiB; 0 is little. It is no part of the Digest.
 	Memory int `json:"memory,omitempty"`
 }

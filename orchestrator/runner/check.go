@@ -132,12 +132,12 @@ func (w *worker) runPlan(ctx context.Context, p *prepared, dir, outputPath strin
 	cmd.Dir, cmd.Env = dir, p.environment(dir)
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if file := w.privatePlugin(p); file != "" {
+	if private := w.privatePlugin(p); private.File != "" {
 		runtime.LockOSThread() // the signal at a parent's death is bound to the thread that started the child
 		defer runtime.UnlockOSThread()
-		c := exec.Command(file)
+		c := exec.Command(private.File)
 		c.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		plugin, err := startPlugin(c, cmd.Env, dir)
+		plugin, err := startPlugin(c, private.Source, cmd.Env, dir)
 		if err == nil {
 			defer plugin.end()
 			cmd.Env = append(cmd.Env, plugin.variable())

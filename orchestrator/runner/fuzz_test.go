@@ -34,8 +34,8 @@ func FuzzHandshake(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		if address, err := parseHandshake(line); err == nil && (address == "" || strings.Contains(address, "|")) {
-			t.Errorf("%q gave the address %q", line, address)
+		if protocol, address, err := parseHandshake(line); err == nil && (protocol == 0 || address == "" || strings.Contains(address, "|")) {
+			t.Errorf("%q gave %d and the address %q", line, protocol, address)
 		}
 	})
 }

@@ -15,11 +15,12 @@ import (
 
 func TestParseHandshake(t *testing.T) {
 	for line, want := range map[string]string{
+		"1|5|unix|.terraform/plugin1|grpc|\n":      ".terraform/plugin1",
 		"1|6|unix|.terraform/plugin1|grpc|\n":      ".terraform/plugin1",
 		"1|6|unix|.terraform/plugin1|grpc":         ".terraform/plugin1",
 		"1|6|unix|.terraform/plugin1|grpc||true\n": ".terraform/plugin1",
 		"1|6|unix|.terraform/plugin1|grpc|MIIB\n":  "", // it wants TLS
-		"1|5|unix|.terraform/plugin1|grpc|\n":      "",
+		"1|4|unix|.terraform/plugin1|grpc|\n":      "",
 		"2|6|unix|.terraform/plugin1|grpc|\n":      "",
 		"1|6|tcp|127.0.0.1:1|grpc|\n":              "",
 		"1|6|unix||grpc|\n":                        "",
@@ -27,8 +28,8 @@ func TestParseHandshake(t *testing.T) {
 		"panic: out of cheese\n":                   "",
 		"":                                         "",
 	} {
-		if got, err := parseHandshake(line); got != want || (err == nil) != (want != "") {
-			t.Errorf("%q: %q, %v, want %q", line, got, err, want)
+		if protocol, got, err := parseHandshake(line); got != want || (err == nil) != (want != "") || (protocol == 0) != (want == "") {
+			t.Errorf("%q: %d, %q, %v, want %q", line, protocol, got, err, want)
 		}
 	}
 }
@@ -82,7 +83,7 @@ func TestOtherProductsStartPluginsThemselves(t *testing.T) {
 		p := &prepared{template: launch.Template{Dir: t.TempDir()}}
 		p.binary.Product = product
 		p.step.Stack.Providers = []stacks.ProviderRequirement{{Source: terraform.LocalDBSource, Version: "1"}}
-		if file := w.privatePlugin(p); file != "" || (log.Len() > 0) != looks {
+		if file := w.privatePlugin(p).File; file != "" || (log.Len() > 0) != looks {
 			t.Errorf("%s: %q, %s", product, file, log.String())
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"meridian/stacks/terraform"
+	"meridian/stacks/terraform/launch"
 )
 
 // usage is what a person sees who runs the binary by hand.
@@ -144,13 +145,15 @@ func mainStep(o options, log *slog.Logger) int {
 	return w.runStep(ctx, stepOptions{step: o.step, attempt: o.attempt, adopt: o.adopt})
 }
 
-// mainShim reads the shim's arguments: --spool DIR [--plugin FILE] -- COMMAND...
+// mainShim reads the shim's arguments: --spool DIR [--plugin FILE --provider SOURCE] -- COMMAND...
 func mainShim(args []string, logs io.Writer) int {
-	var spoolDir, plugin string
+	var spoolDir string
+	var plugin launch.Plugin
 	fs := flag.NewFlagSet("meridian-runner shim", flag.ContinueOnError)
 	fs.SetOutput(logs)
 	fs.StringVar(&spoolDir, "spool", "", "directory of the attempt")
-	fs.StringVar(&plugin, "plugin", "", "file of the plugin to start beside the command")
+	fs.StringVar(&plugin.File, "plugin", "", "file of the plugin to start beside the command")
+	fs.StringVar(&plugin.Source, "provider", "", "full source of the provider that this plugin is")
 	if err := fs.Parse(args); err != nil || spoolDir == "" || fs.NArg() == 0 {
 		fmt.Fprintln(logs, "meridian-runner: shim is started by step alone")
 		return terraform.ExitError

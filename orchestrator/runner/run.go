@@ -69,8 +69,8 @@ func (r *run) start(p *prepared, stackLock *lock) error {
 	// The running binary itself, also when a newer one has taken its place on disk.
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Args = []string{"meridian-runner", terraform.VerbShim, "--spool", r.spool.dir}
-	if file := r.privatePlugin(p); file != "" {
-		cmd.Args = append(cmd.Args, "--plugin", file)
+	if plugin := r.privatePlugin(p); plugin.File != "" {
+		cmd.Args = append(cmd.Args, "--plugin", plugin.File, "--provider", plugin.Source)
 	}
 	cmd.Args = append(append(cmd.Args, "--", p.binary.Path), args...)
 	cmd.Dir, cmd.Env = dir, append(p.environment(dir), shimAlone)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"meridian/stacks/terraform"
+	"meridian/stacks/terraform/launch"
 )
 
 // shimLockFD is the descriptor of the stack's lock in the shim, in terraform and in its plugins.
@@ -22,7 +23,7 @@ const shimAlone = "GOMAXPROCS=1"
 // runShim is terraform's parent: it starts the command in its working directory with its output appended to the spool, waits, and
 // writes down how it ended. It is small and knows no store: nothing but terraform's end ends it. It gets the whole environment of
 // terraform, and passes the stack's lock on. Where it is given a plugin, it starts that first and ends it last.
-func runShim(spoolDir, pluginFile string, command []string) int {
+func runShim(spoolDir string, private launch.Plugin, command []string) int {
 	// Signals are caught and dropped, not ignored: an ignored signal would be ignored by terraform too.
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGPIPE)
@@ -35,7 +36,7 @@ func runShim(spoolDir, pluginFile string, command []string) int {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 		return 1
 	}
-	if err := s.put(exitFile, superviseCommand(s, pluginFile, command), true); err != nil {
+	if err := s.put(exitFile, superviseCommand(s, private, command), true); err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 		return 1
 	}
@@ -43,7 +44,7 @@ func runShim(spoolDir, pluginFile string, command []string) int {
 }
 
 // superviseCommand runs the command to its end.
-func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
+func superviseCommand(s spool, private launch.Plugin, command []string) exitRecord {
 	failed := func(err error) exitRecord {
 		return exitRecord{Code: -1, Error: err.Error(), At: time.Now().UTC()}
 	}
@@ -57,8 +58,8 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 	cmd.ExtraFiles = []*os.File{stackLock}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return v == shimAlone })
-	if pluginFile != "" {
-		if plugin := shimPlugin(pluginFile, cmd.Env, stackLock); plugin != nil {
+	if private.File != "" {
+		if plugin := shimPlugin(private, cmd.Env, stackLock); plugin != nil {
 			cmd.Env = append(cmd.Env, plugin.variable())
 			defer func() {
 				if plugin.died() {
@@ -101,11 +102,11 @@ func superviseCommand(s spool, pluginFile string, command []string) exitRecord {
 
 // shimPlugin starts the plugin, which writes its own log into the shim's. Where it does not start, terraform starts its plugins itself,
 // and says what is wrong with them.
-func shimPlugin(file string, env []string, stackLock *os.File) *plugin {
-	cmd := exec.Command(file)
+func shimPlugin(private launch.Plugin, env []string, stackLock *os.File) *plugin {
+	cmd := exec.Command(private.File)
 	cmd.Stderr = os.Stderr
 	cmd.ExtraFiles = []*os.File{stackLock}
-	p, err := startPlugin(cmd, env, "")
+	p, err := startPlugin(cmd, private.Source, env, "")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "shim:", err)
 	}

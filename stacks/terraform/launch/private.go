@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,22 +19,45 @@ import (
 // verifiedFile is the template's memory of what PrivatePlugin verified.
 const verifiedFile = "verified.json"
 
-// PrivatePlugin returns the file of our own plugin that a template pins, for one launch to start it by itself; "" where the providers
-// need none of ours. terraform does not look at the package of a plugin that it is given running, so it is done here: the package must have
-// the very hash that the template's lock file has. It is read again whenever its file or directory is not the same any more.
-func PrivatePlugin(t Template, providers []stacks.ProviderRequirement) (string, error) {
-	for _, p := range providers {
-		if p.Source != terraform.LocalDBSource {
+// Plugin is a plugin that may run beside terraform: the file, and the full source of the provider that it is, with its registry's host.
+type Plugin struct{ Source, File string }
+
+// PrivatePlugin returns the plugin of a stack that one launch may start by itself, once: our own, or that of the stack's one provider. It
+// is zero where there is none: several configurations cannot share a process. terraform does not look at the package of a plugin that it
+// is given running, so it is done here: the package must have the very hash that the template's lock file has. It is read again whenever
+// its file or directory is not the same any more.
+func PrivatePlugin(t Template, s stacks.Stack) (Plugin, error) {
+	for _, p := range s.Providers {
+		if p.Source != terraform.LocalDBSource && p.Source != s.Once {
 			continue
 		}
-		dir := filepath.Join(t.Dir, terraform.DataDirName, providersDir, filepath.FromSlash(p.Source), p.Version, platform())
-		file, err := t.verified(dir, p)
+		plugin, err := t.plugin(p)
 		if err != nil {
-			return "", fmt.Errorf("plugin %s %s: %w", p.Source, p.Version, err)
+			return Plugin{}, fmt.Errorf("plugin %s %s: %w", p.Source, p.Version, err)
 		}
-		return file, nil
+		return plugin, nil
 	}
-	return "", nil
+	return Plugin{}, nil
+}
+
+// plugin finds what the template pins of a provider.
+func (t Template) plugin(p stacks.ProviderRequirement) (Plugin, error) {
+	top := filepath.Join(t.Dir, terraform.DataDirName, providersDir)
+	source, below := filepath.FromSlash(p.Source), filepath.Join(p.Version, platform())
+	if strings.Count(p.Source, "/") == 1 { // terraform adds the host of its registry
+		source = filepath.Join("*", source)
+	}
+	found, err := filepath.Glob(filepath.Join(top, source, below))
+	if err != nil || len(found) != 1 {
+		return Plugin{}, fmt.Errorf("the template has %d packages of it", len(found))
+	}
+	rel, err := filepath.Rel(top, found[0])
+	if err != nil {
+		return Plugin{}, err
+	}
+	p.Source = filepath.ToSlash(strings.TrimSuffix(rel, string(filepath.Separator)+below))
+	file, err := t.verified(found[0], p)
+	return Plugin{Source: p.Source, File: file}, err
 }
 
 // verified is the plugin's file in a package whose hash the lock file has.
@@ -42,7 +66,11 @@ func (t Template) verified(link string, p stacks.ProviderRequirement) (string, e
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, "terraform-provider-localdb_v"+p.Version)
+	programs, err := filepath.Glob(filepath.Join(dir, "terraform-provider-"+path.Base(p.Source)+"_v"+p.Version+"*"))
+	if err != nil || len(programs) != 1 {
+		return "", fmt.Errorf("%s has %d programs of it", dir, len(programs))
+	}
+	file := programs[0]
 	seen, err := look(dir, file)
 	if err != nil {
 		return "", err

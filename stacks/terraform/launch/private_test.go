@@ -19,13 +19,23 @@ func TestPrivatePlugin(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if file, err := PrivatePlugin(tmpl, []stacks.ProviderRequirement{{Source: "registry.example/x/aws", Version: "1.0.0"}}); file != "" || err != nil {
-		t.Errorf("a stack without our plugin: %q, %v", file, err)
+	another := stacks.ProviderRequirement{Source: "registry.example/x/aws", Version: "1.0.0"}
+	if plugin, err := PrivatePlugin(tmpl, stacks.Stack{Providers: []stacks.ProviderRequirement{another}}); plugin != (Plugin{}) || err != nil {
+		t.Errorf("a provider that may be configured several times: %+v, %v", plugin, err)
 	}
-	providers := []stacks.ProviderRequirement{{Source: "registry.example/x/aws", Version: "1.0.0"}, provider}
-	file, err := PrivatePlugin(tmpl, providers)
-	if err != nil {
-		t.Fatal(err)
+	if plugin, err := PrivatePlugin(tmpl, stacks.Stack{Providers: []stacks.ProviderRequirement{another}, Once: another.Source}); err == nil {
+		t.Errorf("a provider that the template does not have: %+v", plugin)
+	}
+	stack := stacks.Stack{Providers: []stacks.ProviderRequirement{another, provider}}
+	plugin, err := PrivatePlugin(tmpl, stack)
+	if err != nil || plugin.Source != provider.Source {
+		t.Fatalf("%+v, %v", plugin, err)
+	}
+	file := plugin.File
+	short := provider
+	_, short.Source, _ = strings.Cut(provider.Source, "/")
+	if got, err := PrivatePlugin(tmpl, stacks.Stack{Providers: []stacks.ProviderRequirement{short}, Once: short.Source}); err != nil || got != plugin {
+		t.Errorf("a source without its host: %+v, %v, want %+v", got, err, plugin)
 	}
 	dir := filepath.Join(site.Mirror(), filepath.FromSlash(provider.Source), provider.Version, platform())
 	if filepath.Dir(file) != dir {
@@ -68,12 +78,12 @@ func TestPrivatePlugin(t *testing.T) {
 		if c.forgetBefore {
 			must(os.Remove(filepath.Join(tmpl.Dir, verifiedFile)))
 		}
-		if got, err := PrivatePlugin(tmpl, providers); err == nil {
-			t.Errorf("%s: %s is taken", c.name, got)
+		if got, err := PrivatePlugin(tmpl, stack); err == nil {
+			t.Errorf("%s: %+v is taken", c.name, got)
 		}
 		c.mend()
-		if got, err := PrivatePlugin(tmpl, providers); err != nil || got != file {
-			t.Errorf("after %s was mended: %q, %v", c.name, got, err)
+		if got, err := PrivatePlugin(tmpl, stack); err != nil || got != plugin {
+			t.Errorf("after %s was mended: %+v, %v", c.name, got, err)
 		}
 	}
 }
