@@ -7,12 +7,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"meridian/providers/local/cassandra"
 )
+
+// syncPeriod is how often a node's commit log is synced.
+const syncPeriod = 100 * time.Millisecond
 
 // Node is a node for the time of a test.
 type Node struct {
@@ -51,6 +56,10 @@ func start(t testing.TB, s cassandra.Spec) *Node {
 	if s.Cluster == "" {
 		s.Cluster, s.Seeds = filepath.Base(dir), []string{s.Storage()}
 	}
+	if s.Settings = maps.Clone(s.Settings); s.Settings == nil {
+		s.Settings = map[string]string{}
+	}
+	s.Settings["commitlog_sync_period"] = syncPeriod.String()
 	n := &Node{Spec: s, t: t}
 	t.Cleanup(func() {
 		if err := cassandra.Destroy(context.Background(), s.Home, s.Owner); err != nil {
@@ -70,9 +79,11 @@ func (n *Node) Up() {
 	}
 }
 
-// Kill kills the node; its data stay.
+// Kill kills the node; its data stay. A single node forgets at its death what its commit log had not synced yet, also what it acknowledged:
+// with what came just before is waited for that.
 func (n *Node) Kill() {
 	n.t.Helper()
+	<-time.After(10 * syncPeriod)
 	if err := cassandra.Kill(n.t.Context(), n.Home, n.Owner); err != nil {
 		n.t.Fatal(err)
 	}
