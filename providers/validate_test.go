@@ -38,7 +38,7 @@ func (joins) Name() string                 { return "cassandra" }
 func (joins) LinkModes() []stacks.LinkMode { return []stacks.LinkMode{stacks.LinkDatacenter} }
 
 // filling fills its regions from others.
-type filling struct{ bare }
+type filling struct{}
 
 func (filling) Name() string { return "filling" }
 

@@ -91,9 +91,8 @@ func (s *Store) hasOurNames(ctx context.Context) (bool, error) {
 			return false, err
 		}
 		for _, m := range createTable.FindAllSubmatch(text, -1) {
-			rows, err := s.db.QueryContext(ctx, "SELECT 1 FROM "+string(m[1])+" LIMIT 0")
-			if err == nil {
-				return true, errors.Join(rows.Err(), rows.Close())
+			if _, err := s.db.ExecContext(ctx, "SELECT 1 FROM "+string(m[1])+" LIMIT 0"); err == nil {
+				return true, nil
 			}
 		}
 	}
