@@ -88,3 +88,26 @@ func TestOtherProductsStartPluginsThemselves(t *testing.T) {
 		}
 	}
 }
+
+// TestPlansOfDestructionStartOthersPlugins: terraform configures a provider twice there, which one process of somebody else's may not take.
+func TestPlansOfDestructionStartOthersPlugins(t *testing.T) {
+	for name, c := range map[string]struct{ destroy, ours, looks bool }{
+		"another's":                {looks: true},
+		"another's, a destruction": {destroy: true},
+		"ours":                     {ours: true, looks: true},
+		"ours, a destruction":      {ours: true, destroy: true, looks: true},
+	} {
+		var log strings.Builder
+		w := &worker{log: slog.New(slog.NewTextHandler(&log, nil))}
+		p := &prepared{template: launch.Template{Dir: t.TempDir()}}
+		p.binary.Product, p.step.Destroy = launch.ProductTerraform, c.destroy
+		source := "x/aws"
+		if c.ours {
+			source = terraform.LocalDBSource
+		}
+		p.step.Stack.Once, p.step.Stack.Providers = source, []stacks.ProviderRequirement{{Source: source, Version: "1"}}
+		if plugin := w.privatePlugin(p); plugin.File != "" || (log.Len() > 0) != c.looks { // the package that is looked for is not there
+			t.Errorf("%s: %+v, %s", name, plugin, log.String())
+		}
+	}
+}

@@ -36,7 +36,11 @@ func (w *worker) privatePlugin(p *prepared) launch.Plugin {
 	if os.Getenv(EnvPrivatePlugin) == "off" || p.binary.Product != launch.ProductTerraform {
 		return launch.Plugin{}
 	}
-	plugin, err := launch.PrivatePlugin(p.template, p.step.Stack)
+	stack := p.step.Stack
+	if p.step.Destroy { // terraform refreshes first: it configures each provider twice, which a process of somebody else's may not take
+		stack.Once = ""
+	}
+	plugin, err := launch.PrivatePlugin(p.template, stack)
 	if err != nil {
 		w.log.Warn("terraform starts the plugin itself", "error", err) // and says what is wrong with it
 		return launch.Plugin{}
