@@ -24,7 +24,7 @@ func (w *world) applying(n int) (step string, s stacks.Stack) {
 	s = w.slow(n)
 	step = w.applyStep(s, w.plan(s))
 	runner := w.spawn("step", "--step", step)
-	w.t.Cleanup(func() { _ = runner.Wait() })
+	w.t.Cleanup(func() { w.endAll(); _ = runner.Wait() }) // a test that failed opens no gate
 	w.until("something is being made", func() bool { return w.lines("begin") > 0 })
 	return step, s
 }

@@ -63,7 +63,7 @@ func (w *world) atGate() (step, address string) {
 	s, address := w.postgres()
 	step = w.applyStep(s, w.plan(s))
 	cmd := w.spawn("step", "--step", step)
-	w.t.Cleanup(func() { _ = cmd.Wait() })
+	w.t.Cleanup(func() { w.endAll(); _ = cmd.Wait() }) // a test that failed opens no gate
 	w.until("terraform waits at the gate", func() bool { return w.lines("begin") > 0 })
 	w.until("one plugin lives", func() bool { return len(w.plugins()) == 1 })
 	return step, address

@@ -1,6 +1,7 @@
 package runner_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -111,6 +112,9 @@ func TestWhoIsEndedFirst(t *testing.T) {
 	_, _ = w.applying(1)
 	score := func(p proc) string {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/oom_score_adj", p.pid))
+		if errors.Is(err, os.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			return "" // it ended since it was listed
+		}
 		check(t, err)
 		return strings.TrimSpace(string(text))
 	}
@@ -122,7 +126,7 @@ func TestWhoIsEndedFirst(t *testing.T) {
 		}
 	}
 	for _, p := range w.processes("other") { // what terraform started
-		if got := score(p); got != "500" {
+		if got := score(p); got != "500" && got != "" {
 			t.Errorf("oom_score_adj of %q is %s, want terraform's", p.args, got)
 		}
 	}
