@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
-	"meridian/orchestrator"
 	"meridian/providers/aws/mototest"
 	"meridian/stacks"
 )
@@ -22,39 +21,13 @@ func awsGlobal(t *testing.T) {
 	w := newAWS(t)
 	m := w.m
 	spec := w.globalSpec()
-	v := m.done(spec)
-	if len(v.Links) != 1 || v.Links[0].Phase != "verified" || v.Links[0].LagMS <= 0 {
-		t.Errorf("links = %+v, want one that is verified, with a lag", v.Links)
-	}
-	m.query("orders", "here", "create table parcels (id int primary key, town text)")
-	m.query("orders", "here", "insert into parcels values (1, 'Frankfurt')")
-	w.site.eventually("the row arrives", func() error {
-		got, err := m.tryQuery("orders", "there", "select town from parcels where id = 1")
-		if err == nil && got != "Frankfurt" {
-			err = errNotYet
-		}
-		return err
-	})
-	if _, err := m.tryQuery("orders", "there", "insert into parcels values (2, 'Virginia')"); err == nil {
-		t.Error("the second region takes writes")
-	}
+	w.wantReplica(m.done(spec))
 	db, err := m.Database(t.Context(), stacks.DefaultNamespace, "orders")
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.wantGlobal(db.Incarnation)
-	if again := m.done(spec); again.HasChanges {
-		t.Errorf("the same spec again has changes: %+v", again.Changes)
-	}
-	for i := range 3 {
-		res, err := m.Submit(t.Context(), orchestrator.SubmitRequest{Documents: []orchestrator.Document{{File: "spec.yaml", Text: spec}}, Check: true, Actor: "test"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if check := w.site.wantDone(m, res.Runs[0].ID); check.HasChanges {
-			t.Fatalf("check %d of an untouched database finds %+v", i+1, check.Changes)
-		}
-	}
+	w.wantUntouched(spec, 3)
 	w.noSecret(db.Incarnation)
 
 	m.destroy("orders")

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
+	"meridian/orchestrator"
 	"meridian/providers"
 	"meridian/providers/aws"
 	"meridian/providers/aws/mototest"
@@ -197,4 +198,43 @@ func (w *awsWorld) ec2(location string) *ec2.Client {
 	cfg, err := config.LoadDefaultConfig(context.Background(), append(w.SDK(), config.WithRegion(location))...)
 	w.must(err)
 	return ec2.NewFromConfig(cfg)
+}
+
+// wantReplica wants a run of which the region there follows the region here: its link is verified, a row arrives, and it takes no writes.
+func (w *awsWorld) wantReplica(v orchestrator.RunView) {
+	t, m := w.site.t, w.m
+	t.Helper()
+	if len(v.Links) != 1 || v.Links[0].Phase != "verified" || v.Links[0].LagMS <= 0 {
+		t.Errorf("links = %+v, want one that is verified, with a lag", v.Links)
+	}
+	m.query("orders", "here", "create table parcels (id int primary key, town text)")
+	m.query("orders", "here", "insert into parcels values (1, 'Frankfurt')")
+	w.site.eventually("the row arrives", func() error {
+		got, err := m.tryQuery("orders", "there", "select town from parcels where id = 1")
+		if err == nil && got != "Frankfurt" {
+			err = errNotYet
+		}
+		return err
+	})
+	if _, err := m.tryQuery("orders", "there", "insert into parcels values (2, 'Virginia')"); err == nil {
+		t.Error("the second region takes writes")
+	}
+}
+
+// wantUntouched wants that the same spec again changes nothing, and that so many checks find nothing.
+func (w *awsWorld) wantUntouched(spec string, checks int) {
+	t, m := w.site.t, w.m
+	t.Helper()
+	if again := m.done(spec); again.HasChanges {
+		t.Errorf("the same spec again has changes: %+v", again.Changes)
+	}
+	for i := range checks {
+		res, err := m.Submit(t.Context(), orchestrator.SubmitRequest{Documents: []orchestrator.Document{{File: "spec.yaml", Text: spec}}, Check: true, Actor: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if check := w.site.wantDone(m, res.Runs[0].ID); check.HasChanges {
+			t.Fatalf("check %d of an untouched database finds %+v", i+1, check.Changes)
+		}
+	}
 }

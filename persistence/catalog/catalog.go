@@ -166,6 +166,27 @@ func (c *Catalog) unsealJSON(sealed []byte, row string, v any) error {
 // scanner is a row of a query, or the only one.
 type scanner interface{ Scan(dest ...any) error }
 
+// collect reads all rows of a query.
+func collect[T any](ctx context.Context, st *store.Store, scan func(scanner) (T, error), q string, args ...any) (out []T, err error) {
+	err = st.Read(ctx, func(tx *store.Tx) error {
+		out = nil // it may be repeated
+		rows, err := tx.Query(q, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			v, err := scan(rows)
+			if err != nil {
+				return err
+			}
+			out = append(out, v)
+		}
+		return rows.Err()
+	})
+	return out, err
+}
+
 // notFound turns a missing row into ErrNotFound.
 func notFound(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-
-	"meridian/persistence/store"
 )
 
 // DatabaseFilter says which living databases are wanted. Its zero value is all of them.
@@ -39,22 +37,7 @@ func (c *Catalog) FindDatabases(ctx context.Context, f DatabaseFilter) (out []Da
 	if f.Limit > 0 {
 		q, args = q+" LIMIT ?", append(args, f.Limit)
 	}
-	err = c.st.Read(ctx, func(tx *store.Tx) error {
-		out = nil
-		rows, err := tx.Query(q, args...)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			d, err := scanDatabase(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, d)
-		}
-		return rows.Err()
-	})
+	out, err = collect(ctx, c.st, scanDatabase, q, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list databases: %w", err)
 	}

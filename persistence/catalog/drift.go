@@ -185,22 +185,7 @@ func (c *Catalog) LastDrift(ctx context.Context, incarnation string) (d DriftChe
 }
 
 func (c *Catalog) queryDrift(ctx context.Context, q string, args ...any) (out []DriftCheck, err error) {
-	err = c.st.Read(ctx, func(tx *store.Tx) error {
-		out = nil
-		rows, err := tx.Query(q, args...)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			d, err := c.scanDrift(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, d)
-		}
-		return rows.Err()
-	})
+	out, err = collect(ctx, c.st, c.scanDrift, q, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list checks: %w", err)
 	}

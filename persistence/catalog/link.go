@@ -101,22 +101,7 @@ func (c *Catalog) scanLink(row scanner) (Link, error) {
 
 // Links lists the links of an incarnation by name.
 func (c *Catalog) Links(ctx context.Context, incarnation string) (out []Link, err error) {
-	err = c.st.Read(ctx, func(tx *store.Tx) error {
-		out = nil
-		rows, err := tx.Query("SELECT "+linkColumns+" FROM links WHERE incarnation = ? ORDER BY name", incarnation)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			l, err := c.scanLink(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, l)
-		}
-		return rows.Err()
-	})
+	out, err = collect(ctx, c.st, c.scanLink, "SELECT "+linkColumns+" FROM links WHERE incarnation = ? ORDER BY name", incarnation)
 	if err != nil {
 		return nil, fmt.Errorf("links of %s: %w", incarnation, err)
 	}

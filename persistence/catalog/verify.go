@@ -66,22 +66,7 @@ func looseOf(ctx context.Context, tx *store.Tx, table, key string) (out []Loose,
 
 // Working lists the incarnations, living or not, that name an active run.
 func (c *Catalog) Working(ctx context.Context) (out []Database, err error) {
-	err = c.st.Read(ctx, func(tx *store.Tx) error {
-		out = nil
-		rows, err := tx.QueryContext(ctx, "SELECT "+databaseColumns+" FROM databases WHERE active_run <> '' ORDER BY namespace, name")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			d, err := scanDatabase(rows)
-			if err != nil {
-				return err
-			}
-			out = append(out, d)
-		}
-		return rows.Err()
-	})
+	out, err = collect(ctx, c.st, scanDatabase, "SELECT "+databaseColumns+" FROM databases WHERE active_run <> '' ORDER BY namespace, name")
 	if err != nil {
 		return nil, fmt.Errorf("databases with an active run: %w", err)
 	}
