@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/hcl/v2/ext/typeexpr"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	hcljson "github.com/hashicorp/hcl/v2/json"
+	tfaddr "github.com/hashicorp/terraform-registry-address"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -294,7 +295,7 @@ func literal(e hcl.Expression) string {
 func PackageNeeds(files []File, dirs []string, wishes []ProviderRequirement) ([]ProviderRequirement, error) {
 	versions := map[string][]string{}
 	add := func(source, version string) {
-		source = shortSource(source)
+		source = ShortSource(source)
 		if strings.HasPrefix(source, builtinPrefix) {
 			return
 		}
@@ -326,9 +327,9 @@ func PackageNeeds(files []File, dirs []string, wishes []ProviderRequirement) ([]
 // builtinPrefix starts the source of a provider that is part of terraform itself.
 const builtinPrefix = "terraform.io/builtin/"
 
-// shortSource leaves out the host that terraform takes by itself, as far as both products take it.
-func shortSource(source string) string {
-	source = strings.TrimPrefix(source, "registry.terraform.io/")
+// ShortSource leaves the host that terraform takes by itself out of a provider's source address, as far as both products take it.
+func ShortSource(source string) string {
+	source = strings.TrimPrefix(source, tfaddr.DefaultProviderRegistryHost.String()+"/")
 	if !strings.Contains(source, "/") {
 		return "hashicorp/" + source
 	}

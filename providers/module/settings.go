@@ -258,7 +258,7 @@ func (s settings) requirements(face stacks.ModuleFace, p stacks.Package) ([]stac
 			continue
 		}
 		i := slices.IndexFunc(p.Providers, func(r stacks.ProviderRequirement) bool {
-			return r.Source == strings.TrimPrefix(source, "registry.terraform.io/")
+			return r.Source == stacks.ShortSource(source)
 		})
 		if i < 0 {
 			return nil, fmt.Errorf("provider %s was not fetched with the module", source)
