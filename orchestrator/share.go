@@ -2,6 +2,7 @@ package orchestrator
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -9,14 +10,14 @@ import (
 	"meridian/persistence/store"
 )
 
-// Follow starts the workers of every location that open runs need, as they come, until ctx ends. It is for workers beside a server: the
-// server's own are started by its reconciler. Changes are the store's; every is how often all open runs are looked at besides.
+// Follow starts the workers of every location that open runs and open checks for drift need, as they come, until ctx ends. It is for workers
+// beside a server: the server's own are started by its reconciler. Changes are the store's; every is how often all that is open is looked at besides.
 func (w *Workers) Follow(ctx context.Context, c *catalog.Catalog, changes <-chan store.Change, every time.Duration, logger *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
-	seen := map[string]bool{} // runs whose locations are served; all are forgotten at each tick, for their regions may be more by then
+	seen := map[opened]bool{} // what locations are served for; all is forgotten at each tick, for its regions may be more by then
 	for first := true; ; first = false {
-		var runs []string
+		var open []opened
 		if !first {
 			select {
 			case <-ctx.Done():
@@ -25,31 +26,48 @@ func (w *Workers) Follow(ctx context.Context, c *catalog.Catalog, changes <-chan
 				if !ok {
 					changes = nil // the store is closing
 				}
-				if change.Topic != "run" || seen[change.Key] {
+				o := opened{check: change.Topic == "check", id: change.Key}
+				if !o.check && change.Topic != "run" || seen[o] {
 					continue
 				}
-				runs = []string{change.Key}
+				open = []opened{o}
 			case <-tick.C:
 				clear(seen)
 			}
 		}
-		if runs == nil {
-			open, err := c.AllRunsOpen(ctx)
-			if err != nil && ctx.Err() == nil {
-				logger.Warn("open runs", "error", err)
-			}
-			for _, run := range open {
-				runs = append(runs, run.ID)
+		if open == nil {
+			var err error
+			if open, err = allOpen(ctx, c); err != nil && ctx.Err() == nil {
+				logger.Warn("open runs and checks", "error", err)
 			}
 		}
-		for _, run := range runs {
-			if err := w.serveRun(ctx, run); err != nil && ctx.Err() == nil {
-				logger.Warn("locations of a run", "run", run, "error", err)
+		for _, o := range open {
+			if err := w.serve(ctx, o); err != nil && ctx.Err() == nil {
+				logger.Warn("locations of a run or check", "id", o.id, "error", err)
 				continue
 			}
-			seen[run] = true
+			seen[o] = true
 		}
 	}
+}
+
+// opened is a run, or a check for drift, that has not ended.
+type opened struct {
+	check bool
+	id    string
+}
+
+// allOpen lists every run and every check that has not ended.
+func allOpen(ctx context.Context, c *catalog.Catalog) (out []opened, err error) {
+	runs, err := c.AllRunsOpen(ctx)
+	for _, run := range runs {
+		out = append(out, opened{id: run.ID})
+	}
+	checks, errChecks := c.OpenDrifts(ctx)
+	for _, check := range checks {
+		out = append(out, opened{check: true, id: check.ID})
+	}
+	return out, errors.Join(err, errChecks)
 }
 
 // KeepSite looks after what attempts of this machine have left, every so often until ctx ends. It is for workers on a machine without a
@@ -69,9 +87,13 @@ func (w *Workers) KeepSite(ctx context.Context, every time.Duration, logger *slo
 	}
 }
 
-// serveRun starts the workers that a run needs.
-func (w *Workers) serveRun(ctx context.Context, run string) error {
-	locations, err := w.activities.Locations(ctx, run)
+// serve starts the workers that a run or a check needs.
+func (w *Workers) serve(ctx context.Context, o opened) error {
+	of := w.activities.Locations
+	if o.check {
+		of = w.activities.DriftLocations
+	}
+	locations, err := of(ctx, o.id)
 	if isNotFound(err) {
 		return nil // it ended, and its database with it
 	}

@@ -55,6 +55,8 @@ type site struct {
 	env  []string
 	// clock is by what this site's Meridian judges time.
 	clock terraform.Clock
+	// driftEvery, where set, is how often a database of this site is checked for drift whose spec does not say.
+	driftEvery time.Duration
 	// patience, where set, is what this site has instead of the tests' own.
 	patience time.Duration
 	// beside, where set, is a Meridian whose Temporal this site's uses: another installation in one namespace.
@@ -156,6 +158,13 @@ func timing() stacks.Timing {
 	return t
 }
 
+// timing is what a Meridian in this process has.
+func (s *site) timing() stacks.Timing {
+	t := timing()
+	t.DriftEvery = s.driftEvery
+	return t
+}
+
 // env is what server and runners get beside the environment.
 func env() []string {
 	text, _ := json.Marshal(timing())
@@ -225,13 +234,13 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	must("temporal")
 	m.sdk, err = m.temporal.Client()
 	must("temporal client")
-	m.Client, err = orchestrator.NewClient(ctx, orchestrator.Options{Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Timing: timing(), Clock: s.clock, Logger: logger,
+	m.Client, err = orchestrator.NewClient(ctx, orchestrator.Options{Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Timing: s.timing(), Clock: s.clock, Logger: logger,
 		Resolver: activities.Resolver{Site: terraform.Site{Root: s.data}, Runner: runner, Env: env()},
 	})
 	must("client")
 	m.activities = activities.New(activities.Options{
 		Catalog: m.catalog, Journal: m.journal, Registry: m.registry, Site: terraform.Site{Root: s.data},
-		Runner: runner, RunnerEnv: append(env(), s.env...), Timing: timing(), Clock: s.clock, Logger: logger,
+		Runner: runner, RunnerEnv: append(env(), s.env...), Timing: s.timing(), Clock: s.clock, Logger: logger,
 	})
 	err = m.Start(m.sdk, m.activities, interceptors...)
 	must("start")

@@ -132,7 +132,7 @@ func (c *Catalog) BeginDrift(ctx context.Context, d DriftCheck) (out DriftCheck,
 		if out, err = c.readDrift(tx, fresh.ID); err != nil {
 			return err
 		}
-		return tx.Notify("database", db.Namespace+"/"+db.Name)
+		return errors.Join(tx.Notify("check", out.ID), tx.Notify("database", db.Namespace+"/"+db.Name))
 	})
 	return out, err
 }

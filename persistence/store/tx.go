@@ -85,7 +85,7 @@ func (tx *Tx) fit(args []any) ([]any, error) {
 	return out, nil
 }
 
-// Notify appends a change of a topic ("run", "database", "head", "step") and its key to the change feed, within the transaction.
+// Notify appends a change of a topic ("run", "check", "database", "head", "step") and its key to the change feed, within the transaction.
 func (tx *Tx) Notify(topic, key string) error {
 	var seq int64
 	err := tx.QueryRow("INSERT INTO changes (topic, key, at) VALUES (?, ?, ?) RETURNING seq", topic, key, time.Now().UnixMicro()).Scan(&seq)
