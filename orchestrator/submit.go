@@ -163,7 +163,7 @@ func (c *Client) compare(ctx context.Context, l stacks.Loaded) (submission, []st
 			return s, nil, c.problem(err, "revision of "+spec.Metadata.Name)
 		}
 		old, s.expect, s.incarnation = &rev.Effective, db.Revision, db.Incarnation
-		spec = stacks.Inherit(rev.Effective, spec)
+		spec = stacks.Inherit(rev.Effective, spec, c.registry)
 	case !errors.Is(err, catalog.ErrNotFound):
 		return s, nil, err
 	}
@@ -173,7 +173,7 @@ func (c *Client) compare(ctx context.Context, l stacks.Loaded) (submission, []st
 	if old == nil {
 		return s, nil, nil
 	}
-	return s, stacks.CheckChange(*old, s.effective), nil
+	return s, stacks.CheckChange(*old, s.effective, c.registry), nil
 }
 
 // Render returns the stacks that the documents' regions would have, with placeholder placements where there are none; it stores nothing.

@@ -211,6 +211,11 @@ type DatabaseValidator interface {
 	ValidateDatabase(ctx context.Context, db stacks.Database) []stacks.Diagnostic
 }
 
+// MajorVersions says how many parts of a version are the major one, which cannot change in place: two of MySQL's "8.4.3". It is pure.
+type MajorVersions interface {
+	MajorParts() int
+}
+
 // ReservedNames are the names of databases and users that belong to an engine. Meridian's own are reserved besides. It is pure.
 type ReservedNames interface {
 	ReservedNames() stacks.Reserved

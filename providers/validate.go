@@ -82,6 +82,19 @@ func (r *Registry) ValidateDatabase(ctx context.Context, db stacks.Database) []s
 	return c.ValidateDatabase(ctx, db)
 }
 
+// MajorVersion asks the engine; of one that does not say, or that is not there, the first part of a version is the major one.
+func (r *Registry) MajorVersion(engine, version string) string {
+	e, err := r.Engine(engine)
+	if err != nil {
+		return stacks.Major(version)
+	}
+	c, err := As[MajorVersions](e)
+	if err != nil {
+		return stacks.Major(version)
+	}
+	return stacks.MajorOf(version, c.MajorParts())
+}
+
 // ReservedNames asks the engine; one that reserves none, or that is not there, has none.
 func (r *Registry) ReservedNames(engine string) stacks.Reserved {
 	e, err := r.Engine(engine)

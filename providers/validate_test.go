@@ -83,3 +83,20 @@ func TestRegistryAnswersValidation(t *testing.T) {
 		})
 	}
 }
+
+// parts is an engine whose major versions have two parts.
+type parts struct{}
+
+func (parts) Name() string    { return "mysql" }
+func (parts) MajorParts() int { return 2 }
+
+func TestMajorVersion(t *testing.T) {
+	r := providers.NewRegistry(nil, []providers.Engine{joins{}, parts{}})
+	for _, c := range []struct{ engine, version, want string }{
+		{"mysql", "8.4.3", "8.4"}, {"mysql", "8.4", "8.4"}, {"mysql", "8", "8"}, {"cassandra", "5.0.9", "5"}, {"mars", "1.2", "1"}, {"mysql", "", ""},
+	} {
+		if got := r.MajorVersion(c.engine, c.version); got != c.want {
+			t.Errorf("%s %s: %q, want %q", c.engine, c.version, got, c.want)
+		}
+	}
+}

@@ -16,9 +16,9 @@ const DefaultMaxLag = Duration(30 * time.Second)
 
 // Inherit returns db with what it leaves open and the database's effective spec has decided before: the engine's major version.
 // Without it, a new major on this machine would change a database whose spec did not change. Call it before Default.
-func Inherit(effective, db Database) Database {
+func Inherit(effective, db Database, caps Capabilities) Database {
 	if db.Spec.Engine.Version == "" && db.Spec.Engine.Name == effective.Spec.Engine.Name {
-		db.Spec.Engine.Version = Major(effective.Spec.Engine.Version)
+		db.Spec.Engine.Version = caps.MajorVersion(effective.Spec.Engine.Name, effective.Spec.Engine.Version)
 	}
 	return db
 }
@@ -112,7 +112,7 @@ func newestMajor(ctx context.Context, db Database, caps Capabilities) (string, e
 		}
 		var majors []string
 		for _, v := range versions {
-			majors = append(majors, Major(v))
+			majors = append(majors, caps.MajorVersion(engine, v))
 		}
 		if !told {
 			common, told = majors, true
@@ -139,13 +139,16 @@ func providersOf(db Database) []string {
 	return out
 }
 
+// compareMajors compares versions part by part, as numbers where they are.
 func compareMajors(a, b string) int {
-	x, errX := strconv.Atoi(a)
-	y, errY := strconv.Atoi(b)
-	if errX != nil || errY != nil {
-		return cmp.Compare(a, b)
-	}
-	return cmp.Compare(x, y)
+	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(a, b string) int {
+		x, errX := strconv.Atoi(a)
+		y, errY := strconv.Atoi(b)
+		if errX != nil || errY != nil {
+			return cmp.Compare(a, b)
+		}
+		return cmp.Compare(x, y)
+	})
 }
 
 // cloneMap, cloneSlice and sortedSet make nothing of an empty value, so that an effective spec survives its JSON.

@@ -8,12 +8,12 @@ import (
 
 // CheckChange compares two effective specs of one database. Errors refuse the change; warnings tell what is kept, unmanaged, or dropped.
 // Each diagnostic carries the Field of the new spec that it is about; Loaded.Locate finds its place in the text.
-func CheckChange(old, new Database) []Diagnostic {
+func CheckChange(old, new Database, caps Capabilities) []Diagnostic {
 	var ds []Diagnostic
 	add := func(severity Severity, rule, path, summary, detail, next string) {
 		ds = append(ds, Diagnostic{Severity: severity, Rule: rule, Field: path, Summary: summary, Detail: detail, Next: next})
 	}
-	for _, d := range slices.Concat(changedEngine(old, new), changedTopology(old, new), changedRegions(old, new), changedSources(old, new)) {
+	for _, d := range slices.Concat(changedEngine(old, new, caps), changedTopology(old, new), changedRegions(old, new), changedSources(old, new)) {
 		add(SeverityError, d.Rule, d.Field, d.Summary, d.Detail, d.Next)
 	}
 	for _, d := range slices.Concat(leftOut(old, new), droppedNow(old, new)) {
@@ -22,16 +22,17 @@ func CheckChange(old, new Database) []Diagnostic {
 	return ds
 }
 
-func changedEngine(old, new Database) []Diagnostic {
+func changedEngine(old, new Database, caps Capabilities) []Diagnostic {
 	was, is := old.Spec.Engine, new.Spec.Engine
+	from, to := caps.MajorVersion(was.Name, was.Version), caps.MajorVersion(is.Name, is.Version)
 	switch {
 	case was.Name != is.Name:
 		return []Diagnostic{{Rule: "engine.name", Field: "spec.engine.name", Summary: fmt.Sprintf("the engine cannot change from %s to %s", was.Name, is.Name),
 			Next: "create another database and move the data"}}
-	case Major(was.Version) != Major(is.Version):
+	case from != to:
 		return []Diagnostic{{Rule: "engine.major", Field: "spec.engine.version",
-			Summary: fmt.Sprintf("the major version cannot change from %s to %s in place", Major(was.Version), Major(is.Version)),
-			Next:    fmt.Sprintf("write version: %q, or create another database of the new version and move the data", Major(was.Version))}}
+			Summary: fmt.Sprintf("the major version cannot change from %s to %s in place", from, to),
+			Next:    fmt.Sprintf("write version: %q, or create another database of the new version and move the data", from)}}
 	}
 	return nil
 }

@@ -52,6 +52,10 @@ func TestCheckChange(t *testing.T) {
 		"another major version": {nothing, func(db *stacks.Database) { db.Spec.Engine.Version = "16" }, "error engine.major spec.engine.version"},
 		"a major that begins alike": {func(db *stacks.Database) { db.Spec.Engine.Version = "1" }, func(db *stacks.Database) { db.Spec.Engine.Version = "15" },
 			"error engine.major spec.engine.version"},
+		"a major of two parts": {func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "mysql", Version: "8.0.40"} },
+			func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "mysql", Version: "8.4"} }, "error engine.major spec.engine.version"},
+		"a minor after two parts": {func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "mysql", Version: "8.4"} },
+			func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "mysql", Version: "8.4.3"} }, ""},
 		"another engine":        {nothing, func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "cassandra", Version: "5.0"} }, "error engine.name spec.engine.name"},
 		"the topology as it is": {nothing, func(db *stacks.Database) { db.Spec.Topology = stacks.TopologyRegional }, ""},
 		"another topology":      {nothing, func(db *stacks.Database) { db.Spec.Topology = stacks.TopologyGlobal }, "error topology.changed spec.topology"},
@@ -104,7 +108,7 @@ func TestCheckChange(t *testing.T) {
 			c.old(&next)
 			c.new(&next)
 			var got []string
-			for _, d := range stacks.CheckChange(old, next) {
+			for _, d := range stacks.CheckChange(old, next, capabilities{}) {
 				got = append(got, string(d.Severity)+" "+d.Rule+" "+d.Field)
 				if d.Summary == "" || d.Severity == stacks.SeverityError && d.Next == "" {
 					t.Errorf("says nothing: %+v", d)
@@ -128,7 +132,7 @@ func TestInherit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			old, next := stored(), stored()
 			old.Spec.Engine.Version, next.Spec.Engine = c.stored, stacks.Engine{Name: c.engine, Version: c.given}
-			if got := stacks.Inherit(old, next).Spec.Engine.Version; got != c.want {
+			if got := stacks.Inherit(old, next, capabilities{}).Spec.Engine.Version; got != c.want {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})

@@ -63,6 +63,13 @@ func (capabilities) ValidateDatabase(context.Context, stacks.Database) []stacks.
 	return nil
 }
 
+func (capabilities) MajorVersion(engine, version string) string {
+	if engine == "mysql" {
+		return stacks.MajorOf(version, 2)
+	}
+	return stacks.Major(version)
+}
+
 func (capabilities) ReservedNames(engine string) stacks.Reserved {
 	if engine == "cassandra" {
 		return stacks.Reserved{Databases: []string{"system"}, Users: []string{"token"}, Prefixes: []string{"system_"}}
@@ -219,7 +226,7 @@ func TestEffectiveGolden(t *testing.T) {
 				if err != nil || !reflect.DeepEqual(again, effective) {
 					t.Errorf("a default changed an effective spec (%v):\n%+v\n%+v", err, effective, again)
 				}
-				if ds := stacks.CheckChange(effective, again); len(ds) > 0 {
+				if ds := stacks.CheckChange(effective, again, capabilities{}); len(ds) > 0 {
 					t.Errorf("no change is refused:\n%s", report(t, ds))
 				}
 			}

@@ -20,6 +20,8 @@ type Capabilities interface {
 	ValidateDatabase(ctx context.Context, db Database) []Diagnostic
 	// ReservedNames are the names that belong to an engine.
 	ReservedNames(engine string) Reserved
+	// MajorVersion is the part of an engine's version that cannot change in place: "16" of "16.4", "8.4" of MySQL's "8.4.3".
+	MajorVersion(engine, version string) string
 	// LinkModes lists the modes that a link from a region of one provider to one of another can have with an engine.
 	LinkModes(engine, from, to string) []LinkMode
 	// GlobalMode is the mode of the links between regions that a provider makes one database of (TopologyGlobal), "" where it does not.

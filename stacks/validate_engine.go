@@ -113,8 +113,11 @@ func VersionMatches(want, exact string) bool {
 	return exact == want || strings.HasPrefix(exact, want+".")
 }
 
-// Major is the part of a version before its first dot.
-func Major(version string) string {
-	major, _, _ := strings.Cut(version, ".")
-	return major
+// Major is the part of a version before its first dot. Of engines whose major version has more parts, Capabilities tell it.
+func Major(version string) string { return MajorOf(version, 1) }
+
+// MajorOf is the first parts of a version.
+func MajorOf(version string, parts int) string {
+	all := strings.Split(version, ".")
+	return strings.Join(all[:min(parts, len(all))], ".")
 }

@@ -108,10 +108,10 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 	for _, err := range h.race(contenders...) {
 		h.must(err)
 	}
-	if !regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`).MatchString(seen[0]) {
+	if !regexp.MustCompile(`^[A-Za-z0-9_-]{40}$`).MatchString(seen[0]) {
 		t.Errorf("a secret has %d characters", len(seen[0]))
 	}
-	if raw, err := base64.RawURLEncoding.DecodeString(seen[0]); err != nil || len(raw) != 32 {
+	if raw, err := base64.RawURLEncoding.DecodeString(seen[0]); err != nil || len(raw) != 30 {
 		t.Errorf("a secret has %d bytes, %v", len(raw), err)
 	}
 	for _, s := range seen {

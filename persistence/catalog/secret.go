@@ -10,13 +10,13 @@ import (
 	"meridian/persistence/store"
 )
 
-// EnsureSecret makes a secret once (32 random bytes, base64url without padding) and leaves an existing one alone.
+// EnsureSecret makes a secret once (30 random bytes, base64url: 40 characters, and RDS for MySQL takes 41 at most) and leaves an existing one alone.
 // Name is like "region/ankara/admin", "user/orders_app", "link/ankara-istanbul".
 func (c *Catalog) EnsureSecret(ctx context.Context, incarnation, name string) error {
 	if _, err := c.Secret(ctx, incarnation, name); err == nil || !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	var raw [32]byte
+	var raw [30]byte
 	_, _ = rand.Read(raw[:]) // never fails: crypto/rand ends the process instead
 	sealed, err := c.keys.Seal([]byte(base64.RawURLEncoding.EncodeToString(raw[:])), rowContext("secrets", incarnation, name))
 	if err != nil {

@@ -61,8 +61,8 @@ func (p *Provider) Import(ctx context.Context, in providers.ImportInput) (provid
 		return none, fmt.Errorf("database %s in %s is marked as %s: take it out of that Meridian first: %w", name, a.location, owner, providers.ErrForeign)
 	case st.State != providers.StateReady:
 		return refuse("it is not ready: %s", st.Message)
-	case sdk.ToString(i.Engine) != EnginePostgres:
-		return refuse("its engine is %s, not %s", sdk.ToString(i.Engine), EnginePostgres)
+	case sdk.ToString(i.Engine) != in.Database.Spec.Engine.Name:
+		return refuse("its engine is %s, not %s", sdk.ToString(i.Engine), in.Database.Spec.Engine.Name)
 	case i.DBClusterIdentifier != nil:
 		return refuse("it belongs to the cluster %s", *i.DBClusterIdentifier)
 	case i.ReadReplicaSourceDBInstanceIdentifier != nil:

@@ -90,8 +90,7 @@ func (p *Provider) locateParameterGroup(ctx context.Context, s *session, in prov
 
 // parameterGroupName is the name that the module gives: it carries the family.
 func parameterGroupName(in providers.ModuleInput) string {
-	major, _, _ := strings.Cut(in.Database.Spec.Engine.Version, ".")
-	return instanceName(in) + "-" + EnginePostgres + major
+	return instanceName(in) + "-" + strings.ReplaceAll(familyOf(in.Database), ".", "-")
 }
 
 func (p *Provider) locateGroup(ctx context.Context, s *session, in providers.LocateInput) (providers.Located, error) {

@@ -10,24 +10,10 @@ import (
 )
 
 const (
-	module = "aws-rds-postgres"
+	module = "aws-rds"
 	// PluginVersion is the version of the provider hashicorp/aws that everything here was tried with.
 	PluginVersion = "5.100.0"
-	postgresPort  = 5432
 )
-
-// static are PostgreSQL's parameters that only a restart sets (context "postmaster"); AWS refuses to set them at once. An extension's, and
-// those that PostgreSQL does not know, are taken for static too: that is always accepted.
-var static = map[string]bool{
-	"autovacuum_freeze_max_age": true, "autovacuum_max_workers": true, "autovacuum_multixact_freeze_max_age": true, "cluster_name": true,
-	"event_source": true, "huge_page_size": true, "huge_pages": true, "io_method": true, "jit_provider": true, "logging_collector": true,
-	"max_active_replication_origins": true, "max_connections": true, "max_files_per_process": true, "max_locks_per_transaction": true,
-	"max_logical_replication_workers": true, "max_pred_locks_per_transaction": true, "max_prepared_transactions": true,
-	"max_replication_slots": true, "max_wal_senders": true, "max_worker_processes": true, "min_dynamic_shared_memory": true,
-	"old_snapshot_threshold": true, "reserved_connections": true, "shared_buffers": true, "shared_memory_type": true,
-	"shared_preload_libraries": true, "superuser_reserved_connections": true, "track_activity_query_size": true,
-	"track_commit_timestamp": true, "wal_buffers": true, "wal_decode_buffer_size": true, "wal_log_hints": true,
-}
 
 // SecretNames names the administrator's password: a physical replica has its source's.
 func (*Provider) SecretNames(in providers.ModuleInput) []string {
@@ -49,14 +35,15 @@ func sourceOf(in providers.ModuleInput) stacks.Region {
 	return at
 }
 
-// ModuleCall makes a region of the module aws-rds-postgres, or of aws-aurora-postgres where its settings say so.
+// ModuleCall makes a region of the module aws-rds, or of aws-aurora-postgres where its settings say so.
 func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
 	s, ds := readSettings(in.Region, "settings")
 	if stacks.HasErrors(ds) {
 		return stacks.ModuleCall{}, fmt.Errorf("region %s: %s: %w", in.Region.Name, ds[0].Summary, providers.ErrPermanent)
 	}
-	if in.Database.Spec.Engine.Name != EnginePostgres {
-		return stacks.ModuleCall{}, fmt.Errorf("region %s: provider aws does not run %q: %w", in.Region.Name, in.Database.Spec.Engine.Name, providers.ErrPermanent)
+	e, ok := engineOf(in.Database)
+	if !ok || s.Aurora != nil && !e.aurora {
+		return stacks.ModuleCall{}, fmt.Errorf("region %s: provider aws does not run %q so: %w", in.Region.Name, in.Database.Spec.Engine.Name, providers.ErrPermanent)
 	}
 	if s.Aurora != nil {
 		return p.auroraCall(in, s), nil
@@ -99,7 +86,7 @@ func (p *Provider) LiftProtection(in providers.ModuleInput) (providers.Lift, err
 	return providers.Lift{Call: call, Types: []string{instanceType}, Attributes: []string{"deletion_protection", "final_snapshot_identifier", "skip_final_snapshot"}}, nil
 }
 
-// instanceInputs are the arguments of the module aws-rds-postgres for a database of its own.
+// instanceInputs are the arguments of the module aws-rds for a database of its own.
 func (p *Provider) instanceInputs(in providers.ModuleInput, s Settings) map[string]any {
 	storage := map[string]any{"gib": s.Storage.GiB, "max_gib": s.Storage.MaxGiB, "type": s.Storage.Type}
 	for name, n := range map[string]int64{"iops": s.Storage.IOPS, "throughput": s.Storage.Throughput} {
@@ -112,6 +99,7 @@ func (p *Provider) instanceInputs(in providers.ModuleInput, s Settings) map[stri
 	}
 	inputs := p.inputs(in, s)
 	inputs["storage"], inputs["multi_az"] = storage, *s.MultiAZ
+	inputs["engine"], inputs["family"] = in.Database.Spec.Engine.Name, familyOf(in.Database)
 	return inputs
 }
 
@@ -123,16 +111,17 @@ func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
 	} else {
 		network["security_groups"] = s.Network.SecurityGroups
 	}
-	now, restart := parametersOf(in)
+	e, _ := engineOf(in.Database)
+	now, restart := parametersOf(e, in)
 	inputs := map[string]any{
 		"identifier": identifier(in.Stack), "owner": p.owner(in.Stack), "tags": s.Tags,
 		"engine_version": in.Database.Spec.Engine.Version, "parameters": now, "static_parameters": restart,
-		"instance_class": s.Class, "network": network, "port": int64(postgresPort),
+		"instance_class": s.Class, "network": network, "port": e.port,
 		"backup": map[string]any{"retention": *s.Backup.Retention, "window": s.Backup.Window},
 		"maintenance": map[string]any{
 			"window": s.Maintenance.Window, "apply_immediately": s.Maintenance.ApplyImmediately, "minor_upgrades": s.Maintenance.MinorUpgrades,
 		},
-		"performance_insights": *s.PerformanceInsights, "log_exports": s.LogExports,
+		"performance_insights": *s.PerformanceInsights, "log_exports": logExports(e, s),
 		"deletion_protection": in.Database.Spec.Deletion.Protected(), "final_snapshot": *s.FinalSnapshot,
 		"admin_user": adminUser, "admin_password_version": int64(1),
 	}
@@ -143,6 +132,14 @@ func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
 		inputs["ca"] = s.CA
 	}
 	return inputs
+}
+
+// logExports are the logs that go to CloudWatch: those of the settings, else the engine's usual ones.
+func logExports(e engine, s Settings) []string {
+	if s.LogExports != nil {
+		return s.LogExports
+	}
+	return e.logged
 }
 
 // adminUser is the administrator's name: the same as with every provider.
@@ -164,20 +161,20 @@ func plugin(location string, s Settings) stacks.ProviderConfig {
 	return p
 }
 
-// parametersOf are the spec's parameters and what Meridian needs, by when they take effect. rds.logical_replication is on where a logical
-// link begins or ends.
-func parametersOf(in providers.ModuleInput) (now, restart map[string]string) {
-	all := map[string]string{"rds.force_ssl": "1"}
+// parametersOf are the spec's parameters and what Meridian needs, by when they take effect: encrypted connections alone, and what a logical link
+// needs where one begins or ends.
+func parametersOf(e engine, in providers.ModuleInput) (now, restart map[string]string) {
+	all := map[string]string{e.tls: "1"}
 	for _, l := range in.Database.Spec.Replication.Links {
-		if l.Mode == stacks.LinkLogical && !l.Drop && (l.From == in.Region.Name || l.To == in.Region.Name) {
-			all["rds.logical_replication"] = "1"
+		if e.logical != "" && l.Mode == stacks.LinkLogical && !l.Drop && (l.From == in.Region.Name || l.To == in.Region.Name) {
+			all[e.logical] = "1"
 		}
 	}
 	maps.Copy(all, in.Database.Spec.Engine.Parameters)
 	now, restart = map[string]string{}, map[string]string{}
 	for name, value := range all {
 		name = strings.ToLower(name)
-		if static[name] || strings.Contains(name, ".") && name != "rds.force_ssl" {
+		if e.atRestart(name) {
 			restart[name] = value
 		} else {
 			now[name] = value
@@ -194,7 +191,8 @@ func (p *Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error)
 	if !ok1 || !ok2 || !ok3 || host == "" {
 		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
 	}
-	e := stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(sourceOf(in.ModuleInput).Name), Database: "postgres", TLSMode: "require"}
+	runs, _ := engineOf(in.Database)
+	e := stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(sourceOf(in.ModuleInput).Name), Database: runs.maintenance, TLSMode: "require"}
 	if s, _ := readSettings(in.Region, "settings"); s.TLS.CAFile != "" {
 		e.TLSMode, e.CAFile = "verify-full", s.TLS.CAFile
 	}

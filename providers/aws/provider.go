@@ -1,5 +1,5 @@
-// Package aws is the provider whose places are regions of Amazon Web Services: RDS for PostgreSQL, made by the module aws-rds-postgres, and Aurora
-// PostgreSQL, made by aws-aurora-postgres, of which several regions can be one global database.
+// Package aws is the provider whose places are regions of Amazon Web Services: RDS for PostgreSQL, MySQL and MariaDB, made by the module aws-rds,
+// and Aurora PostgreSQL, made by aws-aurora-postgres, of which several regions can be one global database.
 //
 // It must never create, change or stop a database: terraform does. It only says what a region is made of, and looks. The one exception is
 // RemoveObject: a database that no state knows is removed where a person named exactly that one.
@@ -17,9 +17,6 @@ import (
 
 // Name is the provider's word in the spec.
 const Name = "aws"
-
-// EnginePostgres is the engine that this provider runs.
-const EnginePostgres = "postgres"
 
 // TagOwner is the tag, given in every create call, that names the stack that an object belongs to: "INSTALLATION/" and stacks.StackID.String.
 const TagOwner = "meridian:owner"
@@ -61,8 +58,11 @@ func (*Provider) Name() string { return Name }
 // LaunchMemory is what terraform with the provider hashicorp/aws was seen to use with GOGC=400: 865 MB, and some room.
 func (*Provider) LaunchMemory(string) int { return 900 }
 
-// MakesReplicas is true for PostgreSQL: a cross-region read replica.
-func (*Provider) MakesReplicas(engine string) bool { return engine == EnginePostgres }
+// MakesReplicas is true for every engine of RDS that this provider runs: a cross-region read replica.
+func (*Provider) MakesReplicas(engine string) bool {
+	_, runs := engines[engine]
+	return runs
+}
 
 // owner is the mark by which an object is known as this stack's, whichever Meridian else is in the account.
 func (p *Provider) owner(id stacks.StackID) string { return p.cfg.Installation + "/" + id.String() }

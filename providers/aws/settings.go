@@ -28,7 +28,8 @@ type Settings struct {
 	ParameterGroup string `yaml:"parameterGroup"`
 	// PerformanceInsights keeps seven days of them, which is free. Default: true.
 	PerformanceInsights *bool `yaml:"performanceInsights"`
-	// LogExports are the logs that go to CloudWatch: postgresql, upgrade. Default: both; Aurora has only postgresql.
+	// LogExports are the logs that go to CloudWatch. Default: of PostgreSQL postgresql and upgrade (Aurora has only postgresql), of MySQL and MariaDB
+	// error and slowquery.
 	LogExports []string `yaml:"logExports"`
 	// CA is the certificate authority of the server's certificate. Default: AWS's own; naming one costs a second change after each create.
 	CA string `yaml:"ca"`
@@ -141,7 +142,4 @@ func (s *Settings) asInstance(primary bool) {
 	s.Storage.MaxGiB = cmp.Or(s.Storage.MaxGiB, 5*s.Storage.GiB)
 	s.Storage.Type = cmp.Or(s.Storage.Type, "gp3")
 	s.MultiAZ = cmp.Or(s.MultiAZ, &primary)
-	if s.LogExports == nil {
-		s.LogExports = []string{"postgresql", "upgrade"}
-	}
 }

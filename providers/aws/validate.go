@@ -29,28 +29,22 @@ var (
 	tagShape            = regexp.MustCompile(`^[\p{L}\p{Z}\p{N}_.:/=+@-]{1,128}$`)
 )
 
-// managedParameters are PostgreSQL's parameters that RDS or this provider decides.
-var managedParameters = []string{
-	"archive_command", "archive_mode", "data_directory", "hba_file", "ident_file", "listen_addresses", "port", "rds.force_ssl",
-	"rds.logical_replication", "ssl", "ssl_ca_file", "ssl_cert_file", "ssl_key_file", "unix_socket_directories", "wal_level",
-}
-
 // ValidateRegion checks location, settings and parameters. It asks no cloud: what only the account can tell, the plan tells.
 func (p *Provider) ValidateRegion(_ context.Context, db stacks.Database, region stacks.Region) []stacks.Diagnostic {
 	c := checker{at: regionField(db, region.Name)}
 	if !locationShape.MatchString(region.Location) {
 		c.refuse("location.unknown", c.at+".location", "write an AWS region, like eu-central-1", "provider aws has no location %q", region.Location)
 	}
-	if db.Spec.Engine.Name != EnginePostgres {
-		c.refuse("engine.unsupported", "spec.engine.name", "use "+EnginePostgres, "provider aws does not run engine %q", db.Spec.Engine.Name)
-	}
-	if db.Spec.Engine.Version == "" {
-		c.refuse("engine.version", "spec.engine", `write the major version, like version: "16"`, "provider aws cannot tell the newest version of %s by itself", db.Spec.Engine.Name)
-	}
+	e, runs := c.engine(db)
 	s, ds := readSettings(region, c.at+".settings")
 	c.ds = append(c.ds, ds...)
-	if !stacks.HasErrors(ds) { // what could not be read cannot be judged
-		c.settings(s)
+	if runs && s.Aurora != nil && !e.aurora {
+		c.refuse("aws.topology", c.at+".settings.aurora", "leave it out: the region is an RDS instance then, and replicas of it are made by links of mode physical",
+			"this Meridian makes no Aurora clusters of %s", db.Spec.Engine.Name)
+		return c.ds
+	}
+	if runs && !stacks.HasErrors(ds) { // what could not be read cannot be judged
+		c.settings(e, s)
 		c.network(s.Network)
 		if s.Aurora != nil {
 			c.aurora(db, region, s)
@@ -59,7 +53,7 @@ func (p *Provider) ValidateRegion(_ context.Context, db stacks.Database, region 
 		}
 		c.topology(db, region, s)
 	}
-	c.parameters(db.Spec.Engine.Parameters)
+	c.parameters(e, db.Spec.Engine.Parameters)
 	if s.ParameterGroup != "" {
 		c.parameterGroup(s.ParameterGroup, db, region)
 	}
@@ -96,7 +90,7 @@ func (c *checker) within(field string, n, least, most int64) {
 	}
 }
 
-func (c *checker) settings(s Settings) {
+func (c *checker) settings(e engine, s Settings) {
 	c.shape("account", s.Account, `write the account's twelve digits in quotes, like "123456789012"`, accountShape)
 	if r := s.AssumeRole; r != nil {
 		c.shape("assumeRole.arn", r.ARN, "write the role's ARN", roleShape)
@@ -117,7 +111,7 @@ func (c *checker) settings(s Settings) {
 	c.within("backup.retention", *s.Backup.Retention, least, 35)
 	c.shape("backup.window", s.Backup.Window, "write a time of day in UTC, like 02:00-03:00", windowShape)
 	c.shape("maintenance.window", s.Maintenance.Window, "write a time of the week in UTC, like sun:04:00-sun:05:00", weekShape)
-	logs := []string{"postgresql", "upgrade"}
+	logs := e.logs
 	if s.Aurora != nil {
 		logs = logs[:1]
 	}
@@ -177,9 +171,9 @@ func (c *checker) storage(s Storage) {
 	}
 }
 
-func (c *checker) parameters(parameters map[string]string) {
+func (c *checker) parameters(e engine, parameters map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(parameters)) {
-		if slices.Contains(managedParameters, strings.ToLower(name)) {
+		if slices.Contains(e.managed, strings.ReplaceAll(strings.ToLower(name), "-", "_")) {
 			c.refuse("parameter.managed", "spec.engine.parameters."+name, "leave it out", "parameter %q is decided by AWS or by Meridian", name)
 		}
 	}

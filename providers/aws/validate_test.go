@@ -28,12 +28,20 @@ spec:
 
 // capabilities is a Meridian that has the provider aws.
 func capabilities() *providers.Registry {
-	return providers.NewRegistry([]providers.Provider{aws.New(aws.Config{Installation: "test"})}, []providers.Engine{postgres{}})
+	return providers.NewRegistry([]providers.Provider{aws.New(aws.Config{Installation: "test"})}, []providers.Engine{postgres{}, mysql{}, cassandra{}})
 }
 
 type postgres struct{}
 
 func (postgres) Name() string { return "postgres" }
+
+type mysql struct{}
+
+func (mysql) Name() string { return "mysql" }
+
+type cassandra struct{}
+
+func (cassandra) Name() string { return "cassandra" }
 
 func TestSettingsAreReadStrictly(t *testing.T) {
 	t.Parallel()
@@ -67,6 +75,14 @@ func TestSettingsAreReadStrictly(t *testing.T) {
 		"a short session":           {"network:", "assumeRole: {arn: 'arn:aws:iam::123456789012:role/db', sessionLength: 1m}\n        network:", "aws.settings", "spec.regions[0].settings.assumeRole.sessionLength"},
 		"parameters of no group":    {"network:", "parameterGroup: shop\n        network:", "aws.parameters", "spec.regions[0].settings.parameterGroup"},
 		"no parameter group":        {"network:", "parameterGroup: 'My Group'\n        network:", "aws.settings", "spec.regions[0].settings.parameterGroup"},
+		"mysql":                     {`name: postgres, version: "16"`, `name: mysql, version: "8.4"`, "", ""},
+		"mysql exactly":             {`name: postgres, version: "16"`, `name: mysql, version: "8.0.40"`, "", ""},
+		"half a version of mysql":   {`name: postgres, version: "16"`, `name: mysql, version: "8"`, "engine.version", "spec.engine.version"},
+		"no version of mysql":       {`name: postgres, version: "16"`, `name: mysql`, "engine.version", "spec.engine"},
+		"an engine that RDS lacks":  {`name: postgres`, `name: cassandra`, "engine.unsupported", "spec.engine.name"},
+		"aurora of mysql":           {"name: postgres, version: \"16\", parameters: {max_connections: \"200\"}}\n  regions:\n    - name: frankfurt\n      provider: aws\n      location: eu-central-1\n      role: primary\n      settings:\n", "name: mysql, version: \"8.4\"}\n  regions:\n    - name: frankfurt\n      provider: aws\n      location: eu-central-1\n      role: primary\n      settings:\n        aurora: {}\n", "aws.topology", "spec.regions[0].settings.aurora"},
+		"a log of postgres":         {"name: postgres, version: \"16\", parameters: {max_connections: \"200\"}}\n  regions:\n    - name: frankfurt\n      provider: aws\n      location: eu-central-1\n      role: primary\n      settings:\n", "name: mysql, version: \"8.4\"}\n  regions:\n    - name: frankfurt\n      provider: aws\n      location: eu-central-1\n      role: primary\n      settings:\n        logExports: [error, postgresql]\n", "aws.settings", "spec.regions[0].settings.logExports[1]"},
+		"mysql's own switch":        {`name: postgres, version: "16", parameters: {max_connections: "200"}`, `name: mysql, version: "8.4", parameters: {read_only: "1"}`, "parameter.managed", "spec.engine.parameters.read_only"},
 		"a managed parameter":       {"max_connections", "rds.logical_replication", "parameter.managed", "spec.engine.parameters.rds.logical_replication"},
 	} {
 		t.Run(name, func(t *testing.T) {

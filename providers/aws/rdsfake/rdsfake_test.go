@@ -3,6 +3,7 @@ package rdsfake_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -105,6 +106,12 @@ func TestRefusals(t *testing.T) {
 		{"a password and a managed one", create(func(in *rds.CreateDBInstanceInput) {
 			in.DBInstanceIdentifier, in.ManageMasterUserPassword, in.MasterUserPassword = aws.String("both"), aws.Bool(true), aws.String("x")
 		}), "InvalidParameterCombination"},
+		{"a password that is too long for MySQL", create(func(in *rds.CreateDBInstanceInput) {
+			in.DBInstanceIdentifier, in.Engine, in.MasterUserPassword = aws.String("long"), aws.String("mysql"), aws.String(strings.Repeat("x", 42))
+		}), "InvalidParameterValue"},
+		{"the longest password of MySQL", create(func(in *rds.CreateDBInstanceInput) {
+			in.DBInstanceIdentifier, in.Engine, in.MasterUserPassword = aws.String("long"), aws.String("mysql"), aws.String(strings.Repeat("x", 41))
+		}), ""},
 		{"a replica", replica("plain"), ""},
 		{"a replica of a managed password", replica("managed"), "InvalidParameterCombination"},
 		{"a replica without backups", replica("bare"), "InvalidDBInstanceState"},

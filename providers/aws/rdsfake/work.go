@@ -122,7 +122,8 @@ func (f *Fake) events(c call) (string, *refusal) {
 	return result(c, el("Events", out...)), nil
 }
 
-// create refuses names that RDS refuses, and a name that is taken.
+// create refuses names that RDS refuses, a name that is taken, and a password that is too long for the engine.
+// Source: Amazon RDS API Reference, CreateDBInstance, MasterUserPassword.
 func (f *Fake) create(c call) (string, *refusal) {
 	id := c.form.Get("DBInstanceIdentifier")
 	if id == "" || strings.Contains(id, "--") || strings.HasSuffix(id, "-") || len(id) > 63 {
@@ -139,6 +140,9 @@ func (f *Fake) create(c call) (string, *refusal) {
 	}
 	if i.Managed && c.form.Get("MasterUserPassword") != "" {
 		return "", no("InvalidParameterCombination", "MasterUserPassword cannot be given where the password is managed.")
+	}
+	if most := map[string]int{"mysql": 41, "mariadb": 41}[i.Engine]; most > 0 && len(c.form.Get("MasterUserPassword")) > most {
+		return "", no("InvalidParameterValue", "The parameter MasterUserPassword is not a valid password because it is longer than %d characters.", most)
 	}
 	f.instances[i.ARN()] = i
 	return result(c, i.xml()), nil

@@ -1,7 +1,7 @@
-# One RDS instance with PostgreSQL, in a network that exists: of its own, or a physical replica of another.
+# One RDS instance with PostgreSQL, MySQL or MariaDB, in a network that exists: of its own, or a physical replica of another.
 
 locals {
-  major   = split(".", var.engine_version)[0]
+  product = { postgres = "PostgreSQL", mysql = "MySQL", mariadb = "MariaDB" }[var.engine]
   replica = var.source_arn != null
   tags    = merge(var.tags, { "meridian:owner" = var.owner, Name = var.identifier })
 }
@@ -10,8 +10,8 @@ locals {
 resource "aws_db_parameter_group" "this" {
   count = var.parameter_group == null ? 1 : 0
 
-  name        = "${var.identifier}-postgres${local.major}"
-  family      = "postgres${local.major}"
+  name        = "${var.identifier}-${replace(var.family, ".", "-")}"
+  family      = var.family
   description = "Parameters of ${var.identifier}"
   tags        = local.tags
 
@@ -51,7 +51,7 @@ resource "aws_vpc_security_group_ingress_rule" "this" {
   for_each = var.network.vpc == null ? toset([]) : toset(var.network.allow)
 
   security_group_id = aws_security_group.this[0].id
-  description       = "PostgreSQL from ${each.value}"
+  description       = "${local.product} from ${each.value}"
   cidr_ipv4         = each.value
   ip_protocol       = "tcp"
   from_port         = var.port
@@ -63,7 +63,7 @@ resource "aws_db_instance" "this" {
   identifier          = var.identifier
   replicate_source_db = var.source_arn
 
-  engine                      = local.replica ? null : "postgres"
+  engine                      = local.replica ? null : var.engine
   engine_version              = local.replica ? null : var.engine_version
   allow_major_version_upgrade = false
   auto_minor_version_upgrade  = var.maintenance.minor_upgrades

@@ -20,19 +20,29 @@ variable "source_arn" {
   default     = null
 }
 
+variable "engine" {
+  description = "What runs in it: postgres, mysql or mariadb."
+  type        = string
+}
+
 variable "engine_version" {
-  description = "A major version (\"16\": AWS chooses the minor one) or an exact one (\"16.8\")."
+  description = "A major version (\"16\", \"8.4\": AWS chooses the minor one) or an exact one (\"16.8\")."
+  type        = string
+}
+
+variable "family" {
+  description = "The family of parameter groups that the engine's major version has, like postgres16 or mysql8.4."
   type        = string
 }
 
 variable "parameters" {
-  description = "PostgreSQL's parameters that take effect at once."
+  description = "The engine's parameters that take effect at once."
   type        = map(string)
   default     = {}
 }
 
 variable "static_parameters" {
-  description = "PostgreSQL's parameters that take effect at the next restart."
+  description = "The engine's parameters that take effect at the next restart."
   type        = map(string)
   default     = {}
 }
@@ -74,7 +84,6 @@ variable "network" {
 variable "port" {
   description = "The port on which it answers."
   type        = number
-  default     = 5432
 }
 
 variable "multi_az" {
