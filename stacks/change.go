@@ -44,6 +44,9 @@ type AttributeChange struct {
 	Unknown   bool   `json:"unknown,omitempty"`
 	// Forces marks an attribute that forces a replacement.
 	Forces bool `json:"forces,omitempty"`
+	// Echo marks one that the configuration does not set and that says what another of the object says: AWS's tags_all is made of tags. Only
+	// checks look for it.
+	Echo bool `json:"echo,omitempty"`
 }
 
 // Dangerous reports whether the change loses data or control: a delete, a replacement or a forgetting of something data-bearing.

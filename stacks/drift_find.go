@@ -154,12 +154,13 @@ func itemsOf(region string, changes []Change, values func(AttributeChange) (want
 	return out
 }
 
-// attributesOf are the attributes of an update or a replacement that move; of a replacement, those that force it where they are known.
+// attributesOf are the attributes of an update or a replacement that move, each told once; of a replacement, those that force it where they are
+// known.
 func attributesOf(item DriftItem, c Change, values func(AttributeChange) (want, found string)) []DriftItem {
 	forced := slices.ContainsFunc(c.Attributes, func(a AttributeChange) bool { return a.Forces && !a.Unknown })
 	var out []DriftItem
 	for _, a := range c.Attributes {
-		if a.Unknown || item.Replaces && forced && !a.Forces {
+		if a.Unknown || a.Echo || item.Replaces && forced && !a.Forces {
 			continue
 		}
 		part := item

@@ -79,6 +79,12 @@ func TestFindDrift(t *testing.T) {
 			}},
 			drift: []string{"changed " + pgKey + ".port 5432 6000"},
 		},
+		"what echoes another attribute is told once": {
+			in: DriftInput{Settled: true, Plan: []Change{
+				movedTo(pg, valueOf("tags.team", `"nobody"`, "null"), AttributeChange{Path: "tags_all.team", Before: `"nobody"`, After: "null", Echo: true}),
+			}},
+			drift: []string{"changed " + pgKey + `.tags.team null "nobody"`},
+		},
 		"what the plan lets be though the configuration sets it": {
 			in:    DriftInput{Settled: true, Moved: []Change{movedTo("aws_db_instance.this", valueOf("allocated_storage", "20", "100"))}},
 			drift: []string{"changed ankara: aws_db_instance.this.allocated_storage 20 100"},

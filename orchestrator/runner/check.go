@@ -112,7 +112,10 @@ func readCheck(ctx context.Context, res *journal.Result, p *prepared, dir string
 	if err == nil {
 		if res.Outcome == journal.OutcomeChanges {
 			res.Changes = read.Changes
+			err = terraform.MarkEchoes(plan, res.Changes)
 		}
+	}
+	if err == nil {
 		res.Moved, err = terraform.MovedAttributes(plan, read.Drift)
 	}
 	if err != nil {

@@ -44,6 +44,40 @@ func MovedAttributes(planFile []byte, drift []stacks.Change) ([]stacks.Change, e
 	return out, nil
 }
 
+// MarkEchoes marks in a plan's changes the attributes that its configuration does not set and that change from and to the same, at the same place
+// within, as another of the object: one that it sets, or one listed before. Two numbers or words that are alike by chance are no echoes, so
+// both have to hold more than one value. Configurations in JSON set nothing that is read here.
+func MarkEchoes(planFile []byte, changes []stacks.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	set, err := configured(planFile)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		names := set[resourceKey(c.Address)]
+		for i, a := range c.Attributes {
+			name := firstName(a.Path)
+			if names[name] || a.Unknown || a.Sensitive || a.Path == name && !compound(a.Before) && !compound(a.After) {
+				continue
+			}
+			for n, b := range c.Attributes {
+				of := firstName(b.Path)
+				if of != name && (names[of] || n < i) && !b.Unknown && !b.Sensitive && b.Path[len(of):] == a.Path[len(name):] && b.Before == a.Before && b.After == a.After {
+					c.Attributes[i].Echo = true
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// compound reports whether the JSON text of a value is that of a map, an object or a list.
+func compound(value string) bool {
+	return strings.HasPrefix(value, "{") || strings.HasPrefix(value, "[")
+}
+
 // configured maps each resource of a plan's configuration ("module.child/type.name") to the names that its block sets.
 func configured(planFile []byte) (map[string]map[string]bool, error) {
 	z, err := zip.NewReader(bytes.NewReader(planFile), int64(len(planFile)))
