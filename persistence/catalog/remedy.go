@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"meridian/persistence/store"
@@ -36,7 +37,7 @@ func (c *Catalog) SubmitRemedy(ctx context.Context, in RemedyInput) (run Run, er
 		if err != nil {
 			return err
 		}
-		if err := mayRemedy(tx, d, check); err != nil {
+		if err := c.mayRemedy(tx, d, check); err != nil {
 			return err
 		}
 		open, err := c.openRuns(tx, d.Incarnation)
@@ -60,7 +61,7 @@ func (c *Catalog) SubmitRemedy(ctx context.Context, in RemedyInput) (run Run, er
 	return run, err
 }
 
-func mayRemedy(tx *store.Tx, d Database, check DriftCheck) error {
+func (c *Catalog) mayRemedy(tx *store.Tx, d Database, check DriftCheck) error {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%s/%s: %s: %w", d.Namespace, d.Name, fmt.Sprintf(format, args...), ErrRefused)
 	}
@@ -74,10 +75,27 @@ func mayRemedy(tx *store.Tx, d Database, check DriftCheck) error {
 		return refuse("check %s has not ended", check.ID)
 	case check.Revision != d.Applied || d.Applied == 0:
 		return refuse("revision %d was applied since check %s", d.Applied, check.ID)
-	case d.Revision > d.Applied && d.Phase == DatabaseDegraded:
-		return refuse("the apply of revision %d stopped in the middle", d.Revision)
+	case d.Phase != DatabaseDegraded: // what ended last ended well
+		return nil
+	}
+	newer, err := c.queryRuns(tx, "SELECT "+runColumns+" FROM runs WHERE incarnation = ? AND kind = ? AND revision > ? AND ended_at IS NOT NULL ORDER BY number DESC",
+		d.Incarnation, stacks.RunApply, d.Applied)
+	if err != nil {
+		return err
+	}
+	for _, r := range newer {
+		if halfway(r) {
+			return refuse("the apply of revision %d stopped in the middle", r.Revision)
+		}
 	}
 	return nil
+}
+
+// halfway reports whether a run that did not end well had begun to apply.
+func halfway(r Run) bool {
+	return slices.ContainsFunc(r.Regions, func(x RunRegion) bool {
+		return x.Plans > 0 || x.ApplyStep != "" || x.Phase == stacks.RegionWaiting || x.Phase == stacks.RegionReady || x.Phase == stacks.RegionRemoved
+	})
 }
 
 // RemediesOf lists the remedies that were begun for an incarnation since a moment, newest first: their checks, with fingerprints.
