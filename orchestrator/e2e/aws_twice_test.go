@@ -17,7 +17,7 @@ func awsTwice(t *testing.T) {
 	spec := w.spec(w.region("here", frankfurt, "primary"), "{}")
 	m.done(spec)
 	before := w.census(frankfurt)
-	m.createdTwice(m, "aws-rds", "here", spec)
+	m.createdTwice(m, "aws-rds", "orders", "here", spec)
 	if after := w.census(frankfurt); !slices.Equal(before, after) {
 		t.Errorf("AWS had\n%q\nand has\n%q", before, after)
 	}

@@ -164,7 +164,7 @@ func TestCassandraStory(t *testing.T) {
 }
 
 // TestKilledInACassandraCreate kills what makes a node while it starts: the run finds the node and takes it over, under the one yes that it was
-// given.
+// given. Then its state is lost, so that it is created once more: the same node is found again. In between, each of its attributes is drift.
 func TestKilledInACassandraCreate(t *testing.T) {
 	if _, err := cassandra.Find(); err != nil {
 		t.Skip(err)
@@ -200,6 +200,18 @@ func TestKilledInACassandraCreate(t *testing.T) {
 	}
 	if v := srv.submitApprovedOrDone(spec); v.HasChanges {
 		t.Errorf("a second apply changes %+v", v.Changes)
+	}
+
+	m.everyDrift("parcels", "ankara", nil, driftTable{
+		refused: map[string]string{"localdb_cassandra.owner": "A node does not change its owner"},
+		wanted:  map[string]string{"localdb_cassandra.status": "running", "localdb_cassandra.admin_user": "the only one"},
+	})
+	m.createdTwice(srv, "local-cassandra", "parcels", "ankara", spec)
+	if after := m.nodePIDs(); !slices.Equal(after, before) {
+		t.Errorf("nodes %v, before the state was lost %v", after, before)
+	}
+	if v := srv.submitApprovedOrDone(spec); v.HasChanges {
+		t.Errorf("an apply after the state was lost changes %+v", v.Changes)
 	}
 }
 

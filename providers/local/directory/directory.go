@@ -36,7 +36,7 @@ type Mark struct {
 }
 
 // ErrExists means that the directory is there already.
-var ErrExists = errors.New("the directory is there already")
+var ErrExists = errors.New("the directory already exists")
 
 // Look reads a directory's mark. An absent directory is fs.ErrNotExist; one of another owner, or that holds something and no mark, is
 // providers.ErrForeign. An empty one without a mark, which a killed Create or Remove left, has an empty Birth.

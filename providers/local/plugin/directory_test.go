@@ -42,7 +42,7 @@ func TestDirectories(t *testing.T) {
 	mustNot(t, os.RemoveAll(second))
 	s.wantChange("1 to add")
 	s.must("state", "rm", `module.database.localdb_directory.beside["01"]`)
-	if code, out := s.run("apply", "-auto-approve", "-input=false"); code != 1 || !strings.Contains(out, "is there already") {
+	if code, out := s.run("apply", "-auto-approve", "-input=false"); code != 1 || !strings.Contains(out, "already exists") {
 		t.Fatalf("a create where a directory is: exit %d\n%s", code, out)
 	}
 	s.must("import", "-input=false", `module.database.localdb_directory.beside["01"]`, first)
