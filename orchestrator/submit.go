@@ -124,6 +124,16 @@ func (c *Client) prepare(ctx context.Context, in SubmitRequest) ([]submission, [
 	if stacks.HasErrors(found) {
 		return nil, nil, invalid(found)
 	}
+	for _, s := range out {
+		ds, err := c.outputsTaken(ctx, s, out)
+		if err != nil {
+			return nil, nil, err
+		}
+		found = append(found, s.loaded.Locate(ds)...)
+	}
+	if stacks.HasErrors(found) {
+		return nil, nil, invalid(found)
+	}
 	return out, found, nil
 }
 

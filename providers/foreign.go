@@ -19,7 +19,13 @@ type PackageChecker interface {
 
 // InputRefs lists the results of other databases that a region's module call is made from; they come as ModuleInput.Values. It is pure.
 type InputRefs interface {
-	InputRefs(in ModuleInput) []stacks.OutputRef
+	InputRefs(in ModuleInput) []InputRef
+}
+
+// InputRef is one use of a result of another database; Field is where the spec says so.
+type InputRef struct {
+	Field string
+	stacks.OutputRef
 }
 
 // SecretOutputs maps the catalog's names of secrets to the sensitive root outputs that they are taken from after each apply, for modules that

@@ -46,9 +46,12 @@ func (a *Activities) values(ctx context.Context, w work, in *providers.ModuleInp
 var errNoOutput = fmt.Errorf("there is no such output: %w", providers.ErrPermanent)
 
 // ReadOutputs reads outputs of other databases' regions from their newest states, by the String of the reference.
-func ReadOutputs(ctx context.Context, c *catalog.Catalog, j *journal.Journal, refs []stacks.OutputRef) (map[string]any, error) {
+func ReadOutputs(ctx context.Context, c *catalog.Catalog, j *journal.Journal, refs []providers.InputRef) (map[string]any, error) {
 	out := map[string]any{}
 	for _, ref := range refs {
+		if _, read := out[ref.String()]; read {
+			continue
+		}
 		db, err := c.Database(ctx, ref.Namespace, ref.Name)
 		if errors.Is(err, catalog.ErrNotFound) {
 			return nil, fmt.Errorf("database %s is not here: %w", ref.Dependency, errNoOutput)

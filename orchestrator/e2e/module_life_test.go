@@ -9,12 +9,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"meridian/orchestrator"
+	"meridian/orchestrator/activities"
+	"meridian/providers"
 	pgserver "meridian/providers/local/server"
 	"meridian/stacks"
 )
@@ -238,6 +241,13 @@ func TestOutputsOfAnother(t *testing.T) {
 	document := func(file, text string) orchestrator.Document {
 		return orchestrator.Document{File: file, Text: text, Modules: map[string][]byte{"./module": archive}}
 	}
+	_, err = m.Submit(t.Context(), orchestrator.SubmitRequest{
+		Documents: []orchestrator.Document{document("shop.yaml", takes("shop", "token")), document("net.yaml", net)}, Yes: true, Actor: "test",
+	})
+	refused := func(d stacks.Diagnostic) bool { return d.Rule == "output.sensitive" && d.File == "shop.yaml" }
+	if !errors.As(err, &p) || !slices.ContainsFunc(p.Diagnostics, refused) {
+		t.Fatalf("wanting a sensitive output of what is submitted beside: %v", err)
+	}
 	res, err := m.Submit(t.Context(), orchestrator.SubmitRequest{
 		Documents: []orchestrator.Document{document("shop.yaml", shop), document("net.yaml", net)}, Yes: true, Actor: "test",
 	})
@@ -260,12 +270,17 @@ func TestOutputsOfAnother(t *testing.T) {
 		t.Errorf("the same spec again has changes: %+v", again.Changes)
 	}
 
-	spy, err := m.submitWith(takes("spy", "token"), foldersModule)
-	if err != nil {
-		t.Fatal(err)
+	for output, rule := range map[string]string{"token": "output.sensitive", "birth": "output.unknown"} {
+		spy := takes("spy", output)
+		_, err = m.submitWith(spy, foldersModule)
+		line := 1 + strings.Count(spy[:strings.Index(spy, "{fromDatabase:")], "\n")
+		if !errors.As(err, &p) || len(p.Diagnostics) != 1 || p.Diagnostics[0].Rule != rule || p.Diagnostics[0].Line != line || p.Diagnostics[0].Column == 0 || p.Diagnostics[0].Next == "" {
+			t.Errorf("who wants the output %s is told %+v, want %s at line %d", output, err, rule, line)
+		}
 	}
-	if v := m.wait(spy.ID); v.Phase != stacks.PhaseFailed || !strings.Contains(fmt.Sprint(v.Regions), "is sensitive and is not given to other databases") {
-		t.Errorf("who wants a sensitive output is %s: %+v", v.Phase, v.Regions)
+	ref := providers.InputRef{OutputRef: stacks.OutputRef{Dependency: stacks.Dependency{Namespace: stacks.DefaultNamespace, Name: "net"}, Region: "main", Output: "token"}}
+	if _, err := activities.ReadOutputs(t.Context(), m.catalog, m.journal, []providers.InputRef{ref}); err == nil || !strings.Contains(err.Error(), "is sensitive and is not given to other databases") {
+		t.Errorf("a plan that wants a sensitive output: %v", err)
 	}
 	secrets := []secret{}
 	for _, name := range []string{"region/main/token", "region/main/output"} {
@@ -285,10 +300,10 @@ func TestOutputsOfAnother(t *testing.T) {
 		}
 	}
 	_, err = m.Destroy(t.Context(), stacks.DefaultNamespace, "net", "test")
-	if !errors.As(err, &p) || !strings.Contains(p.Error(), "is needed by default/shop, default/spy") {
+	if !errors.As(err, &p) || !strings.Contains(p.Error(), "is needed by default/shop") {
 		t.Errorf("destroying what others need: %v", err)
 	}
-	for _, name := range []string{"spy", "shop", "net"} {
+	for _, name := range []string{"shop", "net"} {
 		m.destroy(name)
 	}
 	m.close() // before its files are read: see store.lockFiles

@@ -330,6 +330,20 @@ func TestAFailedCommandShowsNothing(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoRingIsNotReadWhole(t *testing.T) {
+	_, err := keyring.Open(keyring.Source{Command: []string{"sh", "-c", "while :; do echo TOPSECRET; done"}}, false)
+	if !errors.Is(err, keyring.ErrBadRing) || strings.Contains(err.Error(), "TOPSECRET") || !strings.Contains(err.Error(), "prints more than") {
+		t.Errorf("a command without an end: %v", err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(ringFile(dir), make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keyring.Open(keyring.Source{Dir: dir}, false); !errors.Is(err, keyring.ErrBadRing) || !strings.Contains(err.Error(), "no ring has more than") {
+		t.Errorf("a file that is too large: %v", err)
+	}
+}
+
 func TestARingThatIsAwayForAMomentStays(t *testing.T) {
 	dir := t.TempDir()
 	k := open(t, keyring.Source{Dir: dir}, true)

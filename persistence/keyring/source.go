@@ -120,12 +120,30 @@ func (s Source) read() ([]byte, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.Command[0], s.Command[1:]...)
 	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
+	out := bounded{left: maxRing}
+	cmd.Stdout = &out
+	err := cmd.Run()
+	if out.left < 0 {
+		return nil, fmt.Errorf("keyring from %s: %w: it prints more than %d bytes; have it print the ring and nothing else", s, ErrBadRing, maxRing)
+	}
 	if err != nil {
 		// Neither stream is shown: a key could be in it.
 		return nil, fmt.Errorf("keyring from %s: %w", s, errors.Join(ErrLost, plainExit(err)))
 	}
-	return out, nil
+	return out.text.Bytes(), nil
+}
+
+// bounded keeps what is written while it is no more than is left; then it ends who writes.
+type bounded struct {
+	text bytes.Buffer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, io.ErrShortWrite
+	}
+	return b.text.Write(p)
 }
 
 // plainExit drops what a failed command wrote.
@@ -173,6 +191,9 @@ func load(path string) ([]key, stamp, error) {
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		return nil, stamp{}, fmt.Errorf("keyring %s: %w: others may read it (chmod 600 it; if they could have read it, rotate the key)", path, ErrBadRing)
+	}
+	if info.Size() > maxRing {
+		return nil, stamp{}, fmt.Errorf("keyring %s: %w: it has %d bytes, and no ring has more than %d (%s)", path, ErrBadRing, info.Size(), maxRing, Source{Dir: filepath.Dir(path)}.bringBack())
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxRing))
 	if err != nil {

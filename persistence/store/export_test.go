@@ -6,6 +6,8 @@ import "time"
 var (
 	Numbered    = numbered
 	PostgresDDL = postgresDDL
+	// PasswordFrom sets a connection's password to what a command prints.
+	PasswordFrom = passwordFrom
 )
 
 // PollEvery sets how often watchers that come later look for changes of other processes.

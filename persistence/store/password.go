@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"os/exec"
 	"strings"
@@ -19,6 +20,9 @@ const passwordCommand = "meridian_password_command"
 
 // commandTimeout bounds the command that prints a password.
 const commandTimeout = 30 * time.Second
+
+// maxPassword is how much of a password command's output is taken, in bytes: tokens of clouds have a few thousand.
+const maxPassword = 64 << 10
 
 // WithPasswordCommand is a URL whose password a command prints, anew for each connection: tokens expire.
 func WithPasswordCommand(where string, command []string) (string, error) {
@@ -61,9 +65,12 @@ func passwordFrom(command []string) func(context.Context, *pgx.ConnConfig) error
 		defer cancel()
 		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 		cmd.WaitDelay = time.Second
-		var out bytes.Buffer
+		out := bounded{left: maxPassword}
 		cmd.Stdout = &out
 		err := cmd.Run()
+		if out.left < 0 {
+			return fmt.Errorf("the password from the command %s: it prints more than %d bytes; have it print the password and nothing else", command[0], maxPassword)
+		}
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
 			err = errors.New(exit.ProcessState.String())
@@ -71,7 +78,20 @@ func passwordFrom(command []string) func(context.Context, *pgx.ConnConfig) error
 		if err != nil {
 			return fmt.Errorf("the password from the command %s: %w", command[0], err)
 		}
-		c.Password = strings.TrimSpace(out.String())
+		c.Password = strings.TrimSpace(out.text.String())
 		return nil
 	}
+}
+
+// bounded keeps what is written while it is no more than is left; then it ends who writes.
+type bounded struct {
+	text bytes.Buffer
+	left int
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.left -= len(p); b.left < 0 {
+		return 0, io.ErrShortWrite
+	}
+	return b.text.Write(p)
 }

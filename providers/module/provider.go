@@ -94,15 +94,16 @@ func (*Provider) SecretOutputs(in providers.ModuleInput) map[string]string {
 }
 
 // InputRefs lists what the inputs take from other databases.
-func (*Provider) InputRefs(in providers.ModuleInput) []stacks.OutputRef {
+func (*Provider) InputRefs(in providers.ModuleInput) []providers.InputRef {
 	s, err := settingsOf(in)
 	if err != nil {
 		return nil
 	}
-	var out []stacks.OutputRef
-	s.visit(func(_ string, v any) {
-		if ref, ok := asRef(v, in.Stack.Namespace); ok && !slices.Contains(out, ref) {
-			out = append(out, ref)
+	at := regionField(in.Database, in.Region.Name) + ".settings."
+	var out []providers.InputRef
+	s.visit(func(path string, v any) {
+		if ref, ok := asRef(v, in.Stack.Namespace); ok {
+			out = append(out, providers.InputRef{Field: at + path, OutputRef: ref})
 		}
 	})
 	return out
