@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/terraform-plugin-framework/providerserver"
 
+	"meridian/providers/local/cassandra"
 	"meridian/providers/local/plugin"
 	"meridian/providers/local/server"
 )
@@ -78,19 +79,12 @@ func majorHere(t *testing.T) string {
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	terraform, err := exec.LookPath("terraform")
-	if err != nil {
-		t.Skip("no terraform on this machine")
-	}
 	major := majorHere(t)
-	root, err := os.MkdirTemp("/tmp", "meridian-plugin-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &stack{t: t, dir: filepath.Join(root, "stack"), vars: vars{
-		Name: "orders", Owner: "test/default/orders/abc/" + t.Name(), Address: loopback(t), Port: 5432, DataDir: filepath.Join(root, "db"), Version: major,
+	s := rootOf(t, "local-postgres")
+	s.vars = vars{
+		Name: "orders", Owner: "test/default/orders/abc/" + t.Name(), Address: loopback(t), Port: 5432, DataDir: filepath.Join(s.root(), "db"), Version: major,
 		Settings: map[string]string{"max_connections": "30", "work_mem": "8MB", "wal_level": "logical"}, PasswordVersion: 1,
-	}}
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -101,10 +95,33 @@ func newStack(t *testing.T) *stack {
 		} else if err := server.Destroy(ctx, s.vars.DataDir, s.vars.Owner); err != nil {
 			t.Error(err)
 		}
+	})
+	s.write()
+	s.must("init", "-input=false")
+	return s
+}
+
+// root is the directory that holds the stack, and what it makes.
+func (s *stack) root() string { return filepath.Dir(s.dir) }
+
+// rootOf makes a directory for a stack around one of our modules, with the plugin beside it. It is gone at the test's end, after whatever later
+// clean-ups remove from it.
+func rootOf(t *testing.T, module string) *stack {
+	t.Helper()
+	terraform, err := exec.LookPath("terraform")
+	if err != nil {
+		t.Skip("no terraform on this machine")
+	}
+	root, err := os.MkdirTemp("/tmp", "meridian-plugin-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
 		if err := os.RemoveAll(root); err != nil {
 			t.Error(err)
 		}
 	})
+	s := &stack{t: t, dir: filepath.Join(root, "stack")}
 	if err := os.Chmod(root, 0o711); err != nil { // servers of a root's tests run as somebody else
 		t.Fatal(err)
 	}
@@ -121,7 +138,7 @@ func newStack(t *testing.T) *stack {
 	if err := os.Symlink(self, filepath.Join(mirror, "terraform-provider-localdb_v0.1.0")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(filepath.Join(s.dir, "modules", "local-postgres"), os.DirFS("../../../modules/local-postgres")); err != nil {
+	if err := os.CopyFS(filepath.Join(s.dir, "modules", module), os.DirFS("../../../modules/"+module)); err != nil {
 		t.Fatal(err)
 	}
 	rc := filepath.Join(root, "cli.tfrc")
@@ -130,9 +147,7 @@ func newStack(t *testing.T) *stack {
 	}
 	s.env = []string{"PATH=" + filepath.Dir(terraform) + ":" + os.Getenv("PATH"), "HOME=" + root, "TF_CLI_CONFIG_FILE=" + rc, "TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1",
 		"TF_VAR_admin_password=" + password, server.EnvBinaries + "=" + os.Getenv(server.EnvBinaries), "XDG_CACHE_HOME=" + os.Getenv("XDG_CACHE_HOME"),
-		"SECRET_OF_THE_PARENT=must-not-be-inherited"}
-	s.write()
-	s.must("init", "-input=false")
+		cassandra.EnvHome + "=" + os.Getenv(cassandra.EnvHome), "JAVA_HOME=" + os.Getenv("JAVA_HOME"), "SECRET_OF_THE_PARENT=must-not-be-inherited"}
 	return s
 }
 
