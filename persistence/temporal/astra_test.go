@@ -1,195 +1,29 @@
 package temporal
 
 import (
-	"archive/zip"
-	"crypto/tls"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/gocql/gocql"
 
-	"meridian/persistence/temporal/cassandratest"
+	"meridian/persistence/temporal/astratest"
+	"meridian/persistence/temporal/tlstest"
 )
 
-// guardrails are Astra's limits, as Cassandra's own guardrails enforce them. They bind everybody but superusers.
-var guardrails = map[string]string{
-	"write_consistency_levels_disallowed":         "[ANY, ONE, LOCAL_ONE]",
-	"table_properties_ignored":                    "[compaction, gc_grace_seconds]",
-	"tables_fail_threshold":                       "200",
-	"columns_per_table_fail_threshold":            "75",
-	"secondary_indexes_per_table_fail_threshold":  "1",
-	"materialized_views_per_table_fail_threshold": "1",
-	"read_before_write_list_operations_enabled":   "false",
-	"user_timestamps_enabled":                     "false",
-	"drop_keyspace_enabled":                       "false",
-	"simplestrategy_enabled":                      "false",
-	"uncompressed_tables_enabled":                 "false",
-	"compact_tables_enabled":                      "false",
-	"column_value_size_fail_threshold":            "10MiB",
-}
-
-const (
-	astraToken = "AstraCS:a-token-of-tests"
-)
-
-// lookalike is what stands for Astra DB: a real Cassandra with Astra's limits, behind a metadata service and a proxy that leads by
-// the name that a client asks for, both by mutual TLS with the certificates of a secure connect bundle.
-type lookalike struct {
-	node   *cassandratest.Node
-	bundle string
-}
-
-func newLookalike(t testing.TB) *lookalike {
-	t.Helper()
-	l := &lookalike{node: cassandratest.Start(t, "dc1", false, guardrails)}
-	admin := l.session(t, "cassandra", "cassandra", "")
-	for _, text := range []string{
-		"CREATE KEYSPACE temporal WITH replication = {'class': 'NetworkTopologyStrategy', 'dc1': 1}",
-		"CREATE ROLE 'token' WITH PASSWORD = '" + astraToken + "' AND LOGIN = true",
-		"GRANT CREATE ON KEYSPACE temporal TO 'token'", "GRANT ALTER ON KEYSPACE temporal TO 'token'", "GRANT DROP ON KEYSPACE temporal TO 'token'",
-		"GRANT SELECT ON KEYSPACE temporal TO 'token'", "GRANT MODIFY ON KEYSPACE temporal TO 'token'",
-	} {
-		if err := admin.Query(text).Exec(); err != nil {
-			t.Fatalf("%s: %v", text, err)
-		}
-	}
-	var id gocql.UUID
-	if err := admin.Query("SELECT host_id FROM system.local").Scan(&id); err != nil {
-		t.Fatal(err)
-	}
-	ca := newAuthority(t)
-	proxy := l.proxy(t, ca, id.String())
-	meta := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/metadata" {
-			http.NotFound(w, r)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"version": 1, "region": "test", "contact_info": map[string]any{
-			"type": "sni_proxy", "local_dc": "dc1", "contact_points": []string{id.String()}, "sni_proxy_address": proxy,
-		}})
-	}))
-	meta.TLS = ca.mutual("localhost")
-	meta.Config.ErrorLog = nil
-	meta.StartTLS()
-	t.Cleanup(meta.Close)
-	l.bundle = bundle(t, ca, meta.URL)
-	return l
-}
-
-// proxy leads each connection to the node that its client named, and hangs up on who names another.
-func (l *lookalike) proxy(t testing.TB, ca *authority, id string) string {
-	t.Helper()
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", ca.mutual("localhost"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { listener.Close() })
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				in := conn.(*tls.Conn)
-				if err := in.Handshake(); err != nil || in.ConnectionState().ServerName != id {
-					return
-				}
-				out, err := net.Dial("tcp", l.node.HostPort())
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				go func() {
-					_, _ = io.Copy(out, in)
-					out.Close()
-				}()
-				_, _ = io.Copy(in, out)
-			}()
-		}
-	}()
-	_, port, _ := net.SplitHostPort(listener.Addr().String())
-	return net.JoinHostPort("localhost", port)
-}
-
-// bundle writes a secure connect bundle.
-func bundle(t testing.TB, ca *authority, metadata string) string {
-	t.Helper()
-	u, err := url.Parse(metadata)
-	if err != nil {
-		t.Fatal(err)
-	}
-	port, err := strconv.Atoi(u.Port())
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key := ca.issue("client.test")
-	path := filepath.Join(t.TempDir(), "secure-connect-test.zip")
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z := zip.NewWriter(f)
-	add := func(name string, text []byte) {
-		w, err := z.Create(name)
-		if err == nil {
-			_, err = w.Write(text)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	add("config.json", fmt.Appendf(nil, `{"host": "localhost", "port": %d, "cql_port": %d, "keyspace": "temporal"}`, port, port))
-	for name, file := range map[string]string{"ca.crt": ca.ca, "cert": cert, "key": key} {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		add(name, text)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// session is a session on the node itself, past the proxy.
-func (l *lookalike) session(t testing.TB, user, password, keyspace string) *gocql.Session {
-	t.Helper()
-	c := gocql.NewCluster(l.node.Address)
-	c.ProtoVersion, c.Keyspace, c.Consistency = 4, keyspace, gocql.LocalQuorum
-	c.Authenticator = gocql.PasswordAuthenticator{Username: user, Password: password}
-	c.Timeout = 2 * cassandraConnect
-	var s *gocql.Session
-	eventually(t, "the role is there: a new node makes its superuser after it answers", func() (ok bool) {
-		var err error
-		s, err = openSession(t.Context(), c)
-		return err == nil
-	})
-	t.Cleanup(s.Close)
-	return s
-}
+// lookalike is Astra's, whose limits are looked at.
+type lookalike struct{ *astratest.Lookalike }
 
 // TestAstraLookalike runs workflows on the look-alike, set up through it by an ordinary role, over a kill of the node behind it; and
 // shows that each of Astra's limits is really there.
 func TestAstraLookalike(t *testing.T) {
 	t.Parallel()
-	l := newLookalike(t)
+	l := lookalike{astratest.Start(t)}
 	token := filepath.Join(t.TempDir(), "token")
-	write(t, token, astraToken)
-	settings := Settings{Store: StoreAstra, Shards: 16, Astra: &Astra{Bundle: l.bundle, Token: &Secret{File: token}}}
+	write(t, token, astratest.Token)
+	settings := Settings{Store: StoreAstra, Shards: 16, Astra: &Astra{Bundle: l.Bundle, Token: &Secret{File: token}}}
 	s := startOn(t, t.TempDir(), settings)
 	c := clientOf(t, s)
 	startGreeter(t, c)
@@ -206,7 +40,7 @@ func TestAstraLookalike(t *testing.T) {
 		want   string
 	}{
 		"no bundle":         {func(a *Astra) { a.Bundle = "/nothing.zip" }, "download it again"},
-		"a foreign bundle":  {func(a *Astra) { a.Bundle = bundle(t, newAuthority(t), "https://localhost:1") }, "astra cannot be reached"},
+		"a foreign bundle":  {func(a *Astra) { a.Bundle = astratest.Bundle(t, tlstest.New(t), "https://localhost:1") }, "astra cannot be reached"},
 		"a wrong token":     {func(a *Astra) { a.Token = &Secret{Command: []string{"echo", "AstraCS:wrong"}} }, "refuses this user"},
 		"no token":          {func(a *Astra) { a.Token = &Secret{Command: []string{"echo", "password"}} }, "does not begin with AstraCS:"},
 		"no such keyspace":  {func(a *Astra) { a.Keyspace = "nothing" }, "make it in the portal"},
@@ -222,20 +56,20 @@ func TestAstraLookalike(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error is %v, want %q", err, test.want)
 			}
-			if err != nil && strings.Contains(err.Error(), astraToken) {
+			if err != nil && strings.Contains(err.Error(), astratest.Token) {
 				t.Error("the error holds the token")
 			}
 		})
 	}
 
-	l.node.Kill()
-	l.node.Up()
+	l.Node.Kill()
+	l.Node.Up()
 	eventuallyLong(t, "workflows run after the node was killed", func() bool { return greetOnce(t, c, "after") == nil })
 }
 
 // limits violates each of them as the ordinary role, and is refused.
-func (l *lookalike) limits(t *testing.T) {
-	s := l.session(t, astraUser, astraToken, "temporal")
+func (l lookalike) limits(t *testing.T) {
+	s := l.Session(t, astraUser, astratest.Token, "temporal")
 	for _, text := range []string{"CREATE TABLE t (k int PRIMARY KEY, l list<int>, a int, b int) WITH compaction = {'class': 'LeveledCompactionStrategy'}", "CREATE INDEX t_a ON t (a)"} {
 		if err := s.Query(text).Exec(); err != nil {
 			t.Fatalf("%s: %v", text, err)

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"meridian/persistence/store/storetest"
+	"meridian/persistence/temporal/astratest"
 	"meridian/persistence/temporal/cassandratest"
 )
 
@@ -71,8 +72,8 @@ func BenchmarkStores(b *testing.B) {
 	cassandra := onCassandra(cassandratest.Start(b, "dc1", true, nil))
 	cassandra.Shards = 0
 	cassandra.Visibility = &Visibility{Postgres: &Postgres{URL: onPostgres.Postgres.URL, Password: onPostgres.Postgres.Password, Schema: "lists"}}
-	b.Setenv("MERIDIAN_ASTRA_TOKEN", astraToken)
-	astra := Settings{Store: StoreAstra, Astra: &Astra{Bundle: newLookalike(b).bundle, Token: &Secret{Env: "MERIDIAN_ASTRA_TOKEN"}}}
+	b.Setenv("MERIDIAN_ASTRA_TOKEN", astratest.Token)
+	astra := Settings{Store: StoreAstra, Astra: &Astra{Bundle: astratest.Start(b).Bundle, Token: &Secret{Env: "MERIDIAN_ASTRA_TOKEN"}}}
 	for i, s := range []Settings{{}, onPostgres, cassandra, astra} {
 		c := clientOf(b, startOn(b, b.TempDir(), s))
 		w := worker.New(c, runQueue, worker.Options{})

@@ -23,6 +23,10 @@ const (
 	queueWorkers = 64
 )
 
+// serviceStart is how long the start of one of the server's services may take: on a busy machine, or with a store that is far away, its own 15 s are
+// too short. The server takes twice the time of a join, and with static hosts nobody joins.
+const serviceStart = time.Minute
+
 // services are all that run. The internal frontend is for the server's own workers, who have no key: it and the other inner
 // services ask for a certificate that only this process has.
 var services = []string{
@@ -87,7 +91,7 @@ func serverConfig(b *backing, p ports) *config.Config {
 		}},
 		Services: map[string]config.Service{},
 	}
-	c.Global.Membership = config.Membership{MaxJoinDuration: 5 * time.Second, BroadcastAddress: loopback}
+	c.Global.Membership = config.Membership{MaxJoinDuration: serviceStart / 2, BroadcastAddress: loopback}
 	for service, port := range p {
 		c.Services[string(service)] = config.Service{RPC: config.RPC{GRPCPort: port, BindOnIP: loopback}}
 	}

@@ -3,16 +3,13 @@ package temporal
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 
 	commonpb "go.temporal.io/api/common/v1"
@@ -25,47 +22,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"meridian/persistence/keyring"
+	"meridian/persistence/temporal/tlstest"
 )
-
-// behindTLS puts mutual TLS before a frontend, and shows it the key in place of whoever is let in: what a cluster's own front does.
-func behindTLS(t *testing.T, frontend string, config *tls.Config) (address string) {
-	t.Helper()
-	config.NextProtos = []string{"h2"}
-	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conns sync.WaitGroup
-	t.Cleanup(conns.Wait)
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Add(1)
-			go func() {
-				defer conns.Done()
-				defer in.Close()
-				if err := in.(*tls.Conn).Handshake(); err != nil {
-					return
-				}
-				out, err := net.Dial("tcp", frontend)
-				if err != nil {
-					return
-				}
-				defer out.Close()
-				go func() {
-					_, _ = io.Copy(out, in)
-					out.Close()
-				}()
-				_, _ = io.Copy(in, out)
-			}()
-		}
-	}()
-	return l.Addr().String()
-}
 
 const secretWord = "a-word-that-is-nobodys-business"
 
@@ -78,9 +36,9 @@ func TestExternal(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(host.Stop)
-	ca := newAuthority(t)
-	address := behindTLS(t, host.FrontendAddress(), ca.mutual("frontend.test"))
-	cert, key := ca.issue("meridian.test")
+	ca := tlstest.New(t)
+	address := tlstest.Front(t, host.FrontendAddress(), ca.Mutual("frontend.test"))
+	cert, key := ca.Issue("meridian.test")
 	apiKey := filepath.Join(t.TempDir(), "key")
 	write(t, apiKey, host.Key())
 	keys, err := keyring.Open(keyring.Source{Dir: t.TempDir()}, true)
@@ -89,7 +47,7 @@ func TestExternal(t *testing.T) {
 	}
 	settings := func() Settings {
 		return Settings{External: &External{
-			Address: address, Namespace: "theirs", APIKey: &Secret{File: apiKey}, TLS: &TLS{CA: ca.ca, Cert: cert, Key: key, ServerName: "frontend.test"},
+			Address: address, Namespace: "theirs", APIKey: &Secret{File: apiKey}, TLS: &TLS{CA: ca.CA, Cert: cert, Key: key, ServerName: "frontend.test"},
 		}}
 	}
 	s, err := Start(t.Context(), Options{Dir: t.TempDir(), Settings: settings(), Sealer: keys, UI: true, Logger: logTo(os.Stderr)})
@@ -149,7 +107,7 @@ func TestExternal(t *testing.T) {
 		want   string
 	}{
 		"no certificate":    {func(e *External) { e.TLS.Cert, e.TLS.Key = "", "" }, "TLS does not come about"},
-		"a foreign server":  {func(e *External) { e.TLS.CA = newAuthority(t).ca }, "TLS does not come about"},
+		"a foreign server":  {func(e *External) { e.TLS.CA = tlstest.New(t).CA }, "TLS does not come about"},
 		"another name":      {func(e *External) { e.TLS.ServerName = "other.test" }, "TLS does not come about"},
 		"a wrong key":       {func(e *External) { e.APIKey = &Secret{Env: "PATH"} }, "refuses us"},
 		"no such namespace": {func(e *External) { e.Namespace = "nobodys" }, "has no namespace nobodys"},

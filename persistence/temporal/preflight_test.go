@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"meridian/persistence/temporal/tlstest"
 )
 
 // wantFindings wants a finding with a state and a text for each check, and no other that is not ok.
@@ -34,8 +36,8 @@ func wantFindings(t *testing.T, found []Finding, want map[string][2]string) {
 // TestPreflightOfCertificates tells certificates that end soon or are none.
 func TestPreflightOfCertificates(t *testing.T) {
 	t.Parallel()
-	a := newAuthority(t) // its certificates are good for an hour
-	cert, key := a.issue("client")
+	a := tlstest.New(t) // its certificates are good for an hour
+	cert, key := a.Issue("client")
 	none := filepath.Join(t.TempDir(), "none.pem")
 	if err := os.WriteFile(none, []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
@@ -48,7 +50,7 @@ func TestPreflightOfCertificates(t *testing.T) {
 	}{
 		"ends soon":       {TLS{Cert: cert, Key: key}, now, FindingWarn, "ends on"},
 		"has ended":       {TLS{Cert: cert, Key: key}, now.Add(2 * time.Hour), FindingFail, "ended on"},
-		"good":            {TLS{CA: a.ca}, now.AddDate(0, -1, 0), FindingOK, "is good until"},
+		"good":            {TLS{CA: a.CA}, now.AddDate(0, -1, 0), FindingOK, "is good until"},
 		"no certificate":  {TLS{CA: none}, now, FindingFail, "holds no certificate"},
 		"a file too few":  {TLS{CA: none + "x"}, now, FindingFail, "no such file"},
 		"a key elsewhere": {TLS{Cert: cert, Key: none}, now, FindingFail, "tls.cert and tls.key"},

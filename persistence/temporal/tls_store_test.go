@@ -2,6 +2,7 @@ package temporal
 
 import (
 	"database/sql"
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -11,13 +12,14 @@ import (
 
 	"meridian/persistence/store/storetest"
 	"meridian/persistence/temporal/cassandratest"
+	"meridian/persistence/temporal/tlstest"
 )
 
 // TestPostgresOverTLS runs workflows on a PostgreSQL whose certificate is checked, and on none whose certificate is another authority's.
 func TestPostgresOverTLS(t *testing.T) {
 	t.Parallel()
 	db := storetest.Start(t)
-	ca := newAuthority(t)
+	ca := tlstest.New(t)
 	admin, err := sql.Open("pgx", db.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +33,7 @@ func TestPostgresOverTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cert, key := ca.issue("db")
+	cert, key := ca.Issue("db")
 	for name, from := range map[string]string{"db.crt": cert, "db.key": key} {
 		text, err := os.ReadFile(from)
 		if err != nil {
@@ -64,11 +66,11 @@ func TestPostgresOverTLS(t *testing.T) {
 		u.RawQuery = url.Values{"sslmode": {"verify-full"}, "sslrootcert": {ca}}.Encode()
 		return onPostgres(t, u.String())
 	}
-	_, err = Start(t.Context(), Options{Dir: t.TempDir(), Settings: over(newAuthority(t).ca), Logger: logTo(t.Output())})
+	_, err = Start(t.Context(), Options{Dir: t.TempDir(), Settings: over(tlstest.New(t).CA), Logger: logTo(t.Output())})
 	if err == nil || !strings.Contains(err.Error(), "the server's certificate is not trusted") {
 		t.Errorf("with another authority: %v", err)
 	}
-	works(t, startOn(t, t.TempDir(), over(ca.ca)))
+	works(t, startOn(t, t.TempDir(), over(ca.CA)))
 	var clear, sealed int
 	if err := admin.QueryRow(`SELECT count(*) FILTER (WHERE NOT s.ssl), count(*) FILTER (WHERE s.ssl) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
 		WHERE a.application_name = 'meridian temporal'`).Scan(&clear, &sealed); err != nil || clear > 0 || sealed == 0 {
@@ -76,12 +78,12 @@ func TestPostgresOverTLS(t *testing.T) {
 	}
 }
 
-// TestCassandraOverTLS runs workflows on a Cassandra that asks for a password and whose certificate is checked; another password and another
-// authority's certificate are refused by name.
+// TestCassandraOverTLS runs workflows on a Cassandra that asks for a password and a certificate of ours, and whose own is checked; another password, another
+// authority's certificate and none are refused by name.
 func TestCassandraOverTLS(t *testing.T) {
 	t.Parallel()
-	ca := newAuthority(t)
-	cert, key := ca.issue("cassandra")
+	ca := tlstest.New(t)
+	cert, key := ca.Issue("cassandra")
 	shared, err := os.MkdirTemp("/tmp", "m-tls-") // the node's user passes through
 	if err != nil {
 		t.Fatal(err)
@@ -98,17 +100,19 @@ func TestCassandraOverTLS(t *testing.T) {
 		}
 		pair = append(pair, text...)
 	}
-	store := filepath.Join(shared, "node.pem")
-	if err := os.WriteFile(store, pair, 0o644); err != nil {
+	store, trusted := filepath.Join(shared, "node.pem"), filepath.Join(shared, "ca.pem")
+	text, err := os.ReadFile(ca.CA)
+	if err := errors.Join(err, os.WriteFile(store, pair, 0o644), os.WriteFile(trusted, text, 0o644)); err != nil {
 		t.Fatal(err)
 	}
 	// Plain connections are let in too: how the node's life looks after it knows nothing of TLS.
 	node := cassandratest.Start(t, "dc1", false, map[string]string{
-		"client_encryption_options": "{enabled: true, optional: true, keystore: " + store + ", ssl_context_factory: {class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}}",
+		"client_encryption_options": "{enabled: true, optional: true, require_client_auth: true, keystore: " + store + ", truststore: " + trusted + ", ssl_context_factory: {class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}}",
 	})
 	settings := onCassandra(node)
 	settings.Cassandra.User, settings.Cassandra.Password = "cassandra", &Secret{Command: []string{"echo", "cassandra"}}
-	settings.Cassandra.TLS = &TLS{CA: ca.ca, ServerName: "cassandra"}
+	ours, ourKey := ca.Issue("meridian")
+	settings.Cassandra.TLS = &TLS{CA: ca.CA, ServerName: "cassandra", Cert: ours, Key: ourKey}
 	eventuallyLong(t, "the superuser is there", func() bool {
 		c, err := (&plainCluster{settings: settings.Cassandra}).config(t.Context(), "")
 		if err != nil {
@@ -125,9 +129,12 @@ func TestCassandraOverTLS(t *testing.T) {
 		change func(c *Cassandra)
 		want   string
 	}{
-		"another authority": {func(c *Cassandra) { c.TLS = &TLS{CA: newAuthority(t).ca, ServerName: "cassandra"} }, "TLS with the cluster"},
-		"another name":      {func(c *Cassandra) { c.TLS = &TLS{CA: ca.ca, ServerName: "elsewhere"} }, "TLS with the cluster"},
-		"a wrong password":  {func(c *Cassandra) { c.Password = &Secret{Command: []string{"echo", "wrong"}} }, "refuses this user"},
+		"another authority": {func(c *Cassandra) {
+			c.TLS = &TLS{CA: tlstest.New(t).CA, ServerName: "cassandra", Cert: ours, Key: ourKey}
+		}, "TLS with the cluster"},
+		"another name":     {func(c *Cassandra) { c.TLS = &TLS{CA: ca.CA, ServerName: "elsewhere", Cert: ours, Key: ourKey} }, "TLS with the cluster"},
+		"no certificate":   {func(c *Cassandra) { c.TLS = &TLS{CA: ca.CA, ServerName: "cassandra"} }, "TLS with the cluster"},
+		"a wrong password": {func(c *Cassandra) { c.Password = &Secret{Command: []string{"echo", "wrong"}} }, "refuses this user"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			other := *settings.Cassandra

@@ -1,4 +1,7 @@
-package temporal
+// Package tlstest makes certificates for tests, and puts mutual TLS before what has none.
+//
+// It must never be imported by what ships.
+package tlstest
 
 import (
 	"crypto/ecdsa"
@@ -8,26 +11,30 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
 
-// authority is a certificate authority for the time of a test; its files are in dir.
-type authority struct {
+// Authority is a certificate authority for the time of a test.
+type Authority struct {
+	// CA is the file of its certificate.
+	CA   string
 	t    testing.TB
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	ca   string
 }
 
-func newAuthority(t testing.TB) *authority {
+// New makes one.
+func New(t testing.TB) *Authority {
 	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
+	a := &Authority{t: t, dir: t.TempDir()}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
@@ -35,12 +42,12 @@ func newAuthority(t testing.TB) *authority {
 	var der []byte
 	a.key, der = a.sign(template, nil, nil)
 	a.cert, _ = x509.ParseCertificate(der)
-	a.ca = filepath.Join(a.dir, "ca.crt")
-	a.write(a.ca, "CERTIFICATE", der)
+	a.CA = filepath.Join(a.dir, "ca.crt")
+	a.write(a.CA, "CERTIFICATE", der)
 	return a
 }
 
-func (a *authority) sign(template, parent *x509.Certificate, by *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
+func (a *Authority) sign(template, parent *x509.Certificate, by *ecdsa.PrivateKey) (*ecdsa.PrivateKey, []byte) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,15 +63,15 @@ func (a *authority) sign(template, parent *x509.Certificate, by *ecdsa.PrivateKe
 	return key, der
 }
 
-func (a *authority) write(path, kind string, der []byte) {
+func (a *Authority) write(path, kind string, der []byte) {
 	a.t.Helper()
 	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
 		a.t.Fatal(err)
 	}
 }
 
-// issue makes a certificate for a name and returns its two files.
-func (a *authority) issue(name string) (cert, key string) {
+// Issue makes a certificate for a name and returns its two files.
+func (a *Authority) Issue(name string) (cert, key string) {
 	a.t.Helper()
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -82,14 +89,54 @@ func (a *authority) issue(name string) (cert, key string) {
 	return cert, key
 }
 
-// mutual is a server's configuration that wants certificates of this authority.
-func (a *authority) mutual(name string) *tls.Config {
+// Mutual is a server's configuration that wants certificates of this authority.
+func (a *Authority) Mutual(name string) *tls.Config {
 	a.t.Helper()
-	pair, err := tls.LoadX509KeyPair(a.issue(name))
+	pair, err := tls.LoadX509KeyPair(a.Issue(name))
 	if err != nil {
 		a.t.Fatal(err)
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert}
+}
+
+// Front stands before a gRPC server for the time of a test and lets in by TLS, as a cluster's own front does. It returns where it listens.
+func Front(t testing.TB, server string, config *tls.Config) (address string) {
+	t.Helper()
+	config.NextProtos = []string{"h2"}
+	l, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	t.Cleanup(conns.Wait)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Add(1)
+			go func() {
+				defer conns.Done()
+				defer in.Close()
+				if err := in.(*tls.Conn).Handshake(); err != nil {
+					return
+				}
+				out, err := net.Dial("tcp", server)
+				if err != nil {
+					return
+				}
+				defer out.Close()
+				go func() {
+					_, _ = io.Copy(out, in)
+					out.Close()
+				}()
+				_, _ = io.Copy(in, out)
+			}()
+		}
+	}()
+	return l.Addr().String()
 }
