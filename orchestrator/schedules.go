@@ -58,7 +58,8 @@ func newSchedules(c *catalog.Catalog, t client.Client, installation string, timi
 	return &schedules{catalog: c, temporal: t, installation: installation, timing: timing, clock: clock, made: map[string]made{}, wishes: map[string]wish{}}
 }
 
-// reconcile makes what is missing, changes what is another and removes what nobody wants.
+// reconcile makes what is missing, changes what is another and removes what nobody wants. One look does so for no longer than looks are apart, and
+// the next goes on: an empty Temporal lacks as many schedules as there are databases, and open runs must not wait for all of them.
 func (s *schedules) reconcile(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,8 +72,12 @@ func (s *schedules) reconcile(ctx context.Context) error {
 			return err
 		}
 	}
+	began := time.Now()
 	var errs []error
 	for id, every := range want {
+		if time.Since(began) > s.timing.ReconcileEvery {
+			return errors.Join(errs...)
+		}
 		if s.made[id].note != noteOf(every) {
 			errs = append(errs, s.put(ctx, id, every))
 		}
