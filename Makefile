@@ -22,9 +22,10 @@ setup: ## install what is missing to run: PostgreSQL (terraform is found, or ins
 	@.ci/postgres.sh
 
 .PHONY: setup-tests
-setup-tests: setup ## install what is missing to test: an emulator of AWS, Cassandra with Java 17, PgBouncer
+setup-tests: setup ## install what is missing to test: an emulator of AWS, Cassandra with Java 17, OpenSearch, PgBouncer
 	@.ci/moto.sh
 	@.ci/cassandra.sh --if-possible
+	@.ci/opensearch.sh
 	@.ci/pgbouncer.sh
 
 .PHONY: build
@@ -75,6 +76,14 @@ chaos-programs: setup
 .PHONY: chaos
 chaos: chaos-programs ## kill everything at random and look at the world: SEED=n KILLS=n [SITES=2] [STORE=postgres|cassandra] [CONTROL=no-fence|no-lock|no-recovery|no-events|no-snapshots]
 	@$(BIN)/chaos/chaos -bin $(BIN)/chaos -seed $(SEED) -kills $(KILLS) -databases $(DATABASES) -sites $(SITES) $(if $(STORE),-temporal $(STORE)) $(if $(CONTROL),-control $(CONTROL)) $(ARGS)
+
+AWAY ?= 2m30s
+
+.PHONY: outage
+outage: setup ## take Temporal's PostgreSQL, Cassandra and look-alike of Astra away for minutes while a change is applied (AWAY=2m30s)
+	@.ci/cassandra.sh
+	$(GO) test ./persistence/temporal -run '^(TestPostgres|TestCassandra)$$' -v -timeout 30m -away $(AWAY)
+	$(GO) test ./orchestrator/e2e -run '^TestStoryOnEachStore$$' -v -timeout 60m -away $(AWAY)
 
 .PHONY: recovery-times
 recovery-times: chaos-programs ## measure how long a run stands still after a kill (ARGS='-samples 20 -sites 1')

@@ -54,8 +54,8 @@ func openBacking(ctx context.Context, o Options) (_ *backing, err error) {
 		}
 	}()
 	targets := targetsOf(&o.Settings)
-	if len(targets) > 0 {
-		if err := prepareAll(ctx, targets, o.Logger); err != nil {
+	if places := placesOf(&o.Settings); len(places) > 0 {
+		if err := prepareAll(ctx, places, o.Logger); err != nil {
 			return nil, err
 		}
 	}
@@ -171,9 +171,9 @@ func (b *backing) close() {
 }
 
 // prepareAll sets empty places up and refuses those that the server could not use.
-func prepareAll(ctx context.Context, targets []target, log *slog.Logger) error {
+func prepareAll(ctx context.Context, places []schemaPlace, log *slog.Logger) error {
 	gocql.Logger = driverLog{log} // a session takes the one that is there when it is made
-	for _, t := range targets {
+	for _, t := range places {
 		if err := prepare(ctx, t, log); err != nil {
 			return fmt.Errorf("temporal's %s in %s: %w", t.what(), t.where(), err)
 		}
@@ -181,19 +181,19 @@ func prepareAll(ctx context.Context, targets []target, log *slog.Logger) error {
 	return nil
 }
 
-func prepare(ctx context.Context, t target, log *slog.Logger) error {
-	db, err := t.open(ctx)
+func prepare(ctx context.Context, t schemaPlace, log *slog.Logger) error {
+	db, err := t.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	s, err := examineSchema(ctx, t, db)
+	s, err := db.examine(ctx)
 	if err != nil {
 		return err
 	}
 	if s.State != StateAbsent && s.State != StatePartial {
 		return s.usable()
 	}
-	log.Info("setting up temporal's schema", "for", t.what(), "in", t.where(), "version", t.version())
-	return bring(ctx, t, db, newToolLogger(log))
+	log.Info("setting up temporal's schema", "for", t.what(), "in", t.where(), "version", s.Want)
+	return db.bring(ctx, newToolLogger(log))
 }

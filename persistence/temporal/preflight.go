@@ -46,12 +46,12 @@ func Preflight(ctx context.Context, o Options) []Finding {
 	if s.External != nil {
 		return append(out, externalFinding(ctx, o))
 	}
-	targets := targetsOf(s)
-	if len(targets) == 0 {
+	places := placesOf(s)
+	if len(places) == 0 {
 		out = append(out, Finding{Check: "temporal state", State: FindingOK, What: FileName + " in the data directory"})
 	}
-	for _, t := range targets {
-		out = append(out, targetFindings(ctx, t, s.Shards)...)
+	for _, t := range places {
+		out = append(out, placeFindings(ctx, t, s.Shards)...)
 	}
 	return append(out, portFinding())
 }
@@ -64,16 +64,16 @@ func portFinding() Finding {
 	return f
 }
 
-// targetFindings looks at one schema as a start would.
-func targetFindings(ctx context.Context, t target, shards int) []Finding {
+// placeFindings looks at one schema as a start would.
+func placeFindings(ctx context.Context, t schemaPlace, shards int) []Finding {
 	f := Finding{Check: "temporal " + t.what(), State: FindingOK}
-	db, err := t.open(ctx)
+	db, err := t.connect(ctx)
 	if err != nil {
 		f.State, f.What, f.Next = FindingFail, t.where()+": "+err.Error(), "mend that: a server would not start"
 		return []Finding{f}
 	}
 	defer db.Close()
-	s, err := examineSchema(ctx, t, db)
+	s, err := db.examine(ctx)
 	if err != nil {
 		f.State, f.What, f.Next = FindingFail, t.where()+": "+err.Error(), "mend that: a server would not start"
 		return []Finding{f}
@@ -95,7 +95,7 @@ func targetFindings(ctx context.Context, t target, shards int) []Finding {
 	}
 	out := []Finding{f}
 	if s.State == StateCurrent {
-		out = append(out, storeFindings(ctx, t, db, shards)...)
+		out = append(out, db.findings(ctx, shards)...)
 	}
 	return out
 }
@@ -163,7 +163,7 @@ const expiresSoon = 14 * 24 * time.Hour
 
 // certificateFindings looks at the certificates that settings name: those that end soon, or are no certificates.
 func certificateFindings(s *Settings, now time.Time) (out []Finding) {
-	for _, t := range []*TLS{tlsOf(s.Cassandra), tlsOfExternal(s.External)} {
+	for _, t := range []*TLS{tlsOf(s.Cassandra), tlsOfLists(s.Visibility), tlsOfExternal(s.External)} {
 		if t == nil {
 			continue
 		}
@@ -185,6 +185,13 @@ func tlsOf(c *Cassandra) *TLS {
 		return nil
 	}
 	return c.TLS
+}
+
+func tlsOfLists(v *Visibility) *TLS {
+	if v == nil || v.Elasticsearch == nil {
+		return nil
+	}
+	return v.Elasticsearch.TLS
 }
 
 func tlsOfExternal(e *External) *TLS {

@@ -13,7 +13,7 @@ func LookSchemas(ctx context.Context, s *Settings) (out []SchemaState, err error
 	if s.External != nil {
 		return nil, nil
 	}
-	for _, t := range targetsOf(s) {
+	for _, t := range placesOf(s) {
 		state, err := look(ctx, t)
 		if err != nil {
 			return out, fmt.Errorf("temporal's %s in %s: %w", t.what(), t.where(), err)
@@ -23,13 +23,13 @@ func LookSchemas(ctx context.Context, s *Settings) (out []SchemaState, err error
 	return out, nil
 }
 
-func look(ctx context.Context, t target) (SchemaState, error) {
-	db, err := t.open(ctx)
+func look(ctx context.Context, t schemaPlace) (SchemaState, error) {
+	db, err := t.connect(ctx)
 	if err != nil {
 		return SchemaState{}, err
 	}
 	defer db.Close()
-	return examineSchema(ctx, t, db)
+	return db.examine(ctx)
 }
 
 // SetUpSchemas sets up what is absent or was cut short. What is older is left to UpgradeSchemas; what is newer, foreign or damaged is refused.
@@ -64,9 +64,9 @@ func changeSchemas(ctx context.Context, s *Settings, log *slog.Logger, in ...str
 	if s.External != nil {
 		return nil
 	}
-	targets := targetsOf(s)
+	places := placesOf(s)
 	for _, change := range []bool{false, true} {
-		for _, t := range targets {
+		for _, t := range places {
 			if err := changeSchema(ctx, t, log, change, in); err != nil {
 				return fmt.Errorf("temporal's %s in %s: %w", t.what(), t.where(), err)
 			}
@@ -75,20 +75,20 @@ func changeSchemas(ctx context.Context, s *Settings, log *slog.Logger, in ...str
 	return nil
 }
 
-func changeSchema(ctx context.Context, t target, log *slog.Logger, change bool, in []string) error {
-	db, err := t.open(ctx)
+func changeSchema(ctx context.Context, t schemaPlace, log *slog.Logger, change bool, in []string) error {
+	db, err := t.connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	state, err := examineSchema(ctx, t, db)
+	state, err := db.examine(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range in {
 		if state.State == s {
 			if change {
-				return bring(ctx, t, db, newToolLogger(log))
+				return db.bring(ctx, newToolLogger(log))
 			}
 			return db.safe(ctx)
 		}

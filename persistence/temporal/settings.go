@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -95,13 +96,17 @@ type Visibility struct {
 	Elasticsearch *Elasticsearch `yaml:"elasticsearch,omitempty"`
 }
 
-// Elasticsearch says how an Elasticsearch 7 or 8 or an OpenSearch 2 cluster is reached. Its index is made by Temporal's own tool.
+// Elasticsearch says how an Elasticsearch 7 or 8 or an OpenSearch 2 cluster is reached.
 type Elasticsearch struct {
-	URL      string  `yaml:"url"`
-	Version  string  `yaml:"version,omitempty"`
-	User     string  `yaml:"user,omitempty"`
+	// URL is http://HOST:PORT or https://HOST:PORT.
+	URL  string `yaml:"url"`
+	User string `yaml:"user,omitempty"`
+	// Password is read once, at the start.
 	Password *Secret `yaml:"password,omitempty"`
-	Index    string  `yaml:"index,omitempty"`
+	// TLS checks an https URL by other authorities than the machine's, and shows a certificate of ours.
+	TLS *TLS `yaml:"tls,omitempty"`
+	// Index holds the lists; temporal_visibility_v1 unless said. It is made where it is missing.
+	Index string `yaml:"index,omitempty"`
 }
 
 // External is a Temporal server, a cluster or Temporal Cloud, that somebody else runs.
@@ -321,6 +326,12 @@ func (v *Visibility) check(store string, wrong wrongFunc) {
 		if e.Password != nil {
 			e.Password.check("visibility.elasticsearch.password", wrong)
 		}
+		if e.TLS != nil {
+			e.TLS.check("visibility.elasticsearch.tls", wrong)
+		}
+		if e.Index != "" && !indexName.MatchString(e.Index) {
+			wrong("visibility.elasticsearch.index", "want a name of small letters, digits, dots, hyphens and underscores")
+		}
 	}
 }
 
@@ -329,6 +340,9 @@ func (t *TLS) check(field string, wrong wrongFunc) {
 		wrong(field, "cert and key go together")
 	}
 }
+
+// indexName is what may be the name of an index.
+var indexName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,199}$`)
 
 func plainName(s string) bool {
 	for i, r := range s {
@@ -357,6 +371,7 @@ func (s *Settings) RelativeTo(dir string) {
 	}
 	if s.Visibility != nil && s.Visibility.Elasticsearch != nil {
 		s.Visibility.Elasticsearch.Password.RelativeTo(dir)
+		s.Visibility.Elasticsearch.TLS.relativeTo(dir)
 	}
 	if e := s.External; e != nil {
 		e.APIKey.RelativeTo(dir)
