@@ -22,11 +22,12 @@ setup: ## install what is missing to run: PostgreSQL (terraform is found, or ins
 	@.ci/postgres.sh
 
 .PHONY: setup-tests
-setup-tests: setup ## install what is missing to test: an emulator of AWS, Cassandra with Java 17, OpenSearch, PgBouncer
+setup-tests: setup ## install what is missing to test: an emulator of AWS, Cassandra with Java 17, OpenSearch, PgBouncer, MariaDB
 	@.ci/moto.sh
 	@.ci/cassandra.sh --if-possible
 	@.ci/opensearch.sh
 	@.ci/pgbouncer.sh
+	@.ci/mariadb.sh
 
 .PHONY: build
 build: ## build meridian, meridian-runner and terraform-provider-localdb into bin/

@@ -304,8 +304,15 @@ func (c *Client) Connect(ctx context.Context, in ConnectRequest) (ConnectView, e
 	if err != nil {
 		return ConnectView{}, err
 	}
+	engine, err := c.registry.Engine(spec.Spec.Engine.Name)
+	if err != nil {
+		return ConnectView{}, err
+	}
 	if in.Database == "" {
 		in.Database = endpoint.Database
+		if own, err := providers.As[providers.MaintenanceDatabase](engine); in.Database == "" && err == nil {
+			in.Database = own.MaintenanceDatabase()
+		}
 		if i := slices.IndexFunc(spec.Spec.Databases, func(d stacks.LogicalDatabase) bool { return !d.Drop }); i >= 0 {
 			in.Database = spec.Spec.Databases[i].Name
 		}
@@ -326,10 +333,6 @@ func (c *Client) Connect(ctx context.Context, in ConnectRequest) (ConnectView, e
 		if err != nil {
 			return ConnectView{}, fmt.Errorf("a password that is not audited is not shown: %w", err)
 		}
-	}
-	engine, err := c.registry.Engine(spec.Spec.Engine.Name)
-	if err != nil {
-		return v, err
 	}
 	if s, err := providers.As[providers.ConnectionStrings](engine); err == nil {
 		v.URL = s.ConnectionString(endpoint, in.Database, user, v.Password)

@@ -211,6 +211,11 @@ type DatabaseValidator interface {
 	ValidateDatabase(ctx context.Context, db stacks.Database) []stacks.Diagnostic
 }
 
+// MaintenanceDatabase names the database that every server of an engine has, for who connects without naming one. It is pure.
+type MaintenanceDatabase interface {
+	MaintenanceDatabase() string
+}
+
 // MajorVersions says how many parts of a version are the major one, which cannot change in place: two of MySQL's "8.4.3". It is pure.
 type MajorVersions interface {
 	MajorParts() int

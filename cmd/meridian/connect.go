@@ -40,6 +40,9 @@ and --psql opens psql with it; both are audited.`,
 			if err != nil {
 				return err
 			}
+			if psql && !strings.HasPrefix(v.URL, "postgres") {
+				return &exitError{Code: exitFailed, What: args[0] + " is no PostgreSQL, which psql is a client of", Next: "give another client what `meridian connect " + args[0] + " --reveal` prints"}
+			}
 			if psql {
 				return execPsql(c.Context(), v)
 			}

@@ -8,6 +8,7 @@ import (
 	"meridian/providers"
 	"meridian/providers/aws"
 	"meridian/providers/engines/cassandra"
+	"meridian/providers/engines/mysql"
 	"meridian/providers/engines/none"
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
@@ -36,6 +37,6 @@ func newRegistry(data, installation string, plugins []terraform.Plugin, limits *
 	}
 	return providers.NewRegistry(
 		[]providers.Provider{places, aws.New(aws.Config{Installation: installation}), modules},
-		[]providers.Engine{cassandra.Engine{}, none.Engine{}, postgres.New(postgres.WithPgDump(server.PgDump))},
+		[]providers.Engine{cassandra.Engine{}, mysql.MariaDB(), mysql.MySQL(), none.Engine{}, postgres.New(postgres.WithPgDump(server.PgDump))},
 	), nil
 }

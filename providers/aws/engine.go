@@ -18,9 +18,8 @@ const (
 
 // engine is what RDS knows of an engine, as far as a spec can meet it.
 type engine struct {
-	// port is where it answers, maintenance the database that every server has.
-	port        int64
-	maintenance string
+	// port is where it answers.
+	port int64
 	// version is how a version looks, and example one to write; majorParts is how many parts of it make the major version.
 	version    *regexp.Regexp
 	example    string
@@ -41,18 +40,18 @@ type engine struct {
 
 var engines = map[string]engine{
 	EnginePostgres: {
-		port: 5432, maintenance: "postgres", version: regexp.MustCompile(`^[0-9]+(\.[0-9]+)?$`), example: "16", majorParts: 1,
+		port: 5432, version: regexp.MustCompile(`^[0-9]+(\.[0-9]+)?$`), example: "16", majorParts: 1,
 		tls: "rds.force_ssl", logical: "rds.logical_replication",
 		logs: []string{"postgresql", "upgrade"}, logged: []string{"postgresql", "upgrade"},
 		static: staticPostgres, managed: managedPostgres, aurora: true,
 	},
 	EngineMySQL: {
-		port: 3306, maintenance: "mysql", version: regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`), example: "8.4", majorParts: 2, tls: "require_secure_transport",
+		port: 3306, version: regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`), example: "8.4", majorParts: 2, tls: "require_secure_transport",
 		logs: []string{"audit", "error", "general", "iam-db-auth-error", "slowquery"}, logged: []string{"error", "slowquery"},
 		static: staticMySQL, staticPrefixes: []string{"performance_schema"}, managed: managedMySQL,
 	},
 	EngineMariaDB: {
-		port: 3306, maintenance: "mysql", version: regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`), example: "11.4", majorParts: 2, tls: "require_secure_transport",
+		port: 3306, version: regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`), example: "11.4", majorParts: 2, tls: "require_secure_transport",
 		logs: []string{"audit", "error", "general", "iam-db-auth-error", "slowquery"}, logged: []string{"error", "slowquery"},
 		static: staticMySQL, staticPrefixes: []string{"performance_schema"}, managed: managedMySQL,
 	},

@@ -191,8 +191,7 @@ func (p *Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error)
 	if !ok1 || !ok2 || !ok3 || host == "" {
 		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
 	}
-	runs, _ := engineOf(in.Database)
-	e := stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(sourceOf(in.ModuleInput).Name), Database: runs.maintenance, TLSMode: "require"}
+	e := stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(sourceOf(in.ModuleInput).Name), TLSMode: "require"}
 	if s, _ := readSettings(in.Region, "settings"); s.TLS.CAFile != "" {
 		e.TLSMode, e.CAFile = "verify-full", s.TLS.CAFile
 	}

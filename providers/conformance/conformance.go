@@ -293,7 +293,7 @@ func (s Suite) endpoint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Host == "" || e.Port == 0 || e.User == "" || e.Secret == "" || e.Database == "" || e.TLSMode == "" {
+	if e.Host == "" || e.Port == 0 || e.User == "" || e.Secret == "" || e.TLSMode == "" {
 		t.Fatalf("incomplete: %+v", e)
 	}
 	if n, err := providers.As[providers.SecretNames](s.Provider); err == nil && !slices.Contains(n.SecretNames(in.ModuleInput), e.Secret) {

@@ -23,7 +23,7 @@ func (*Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
 	r := reader{outputs: in.Outputs}
 	e := stacks.Endpoint{
 		Host: cmp.Or(r.text(s.Outputs.Host), s.Endpoint.Host), Port: cmp.Or(r.number(s.Outputs.Port), s.Endpoint.Port),
-		User: cmp.Or(r.text(s.Outputs.User), s.Endpoint.User), Database: cmp.Or(r.text(s.Outputs.Database), s.Endpoint.Database, "postgres"),
+		User: cmp.Or(r.text(s.Outputs.User), s.Endpoint.User), Database: cmp.Or(r.text(s.Outputs.Database), s.Endpoint.Database),
 		TLSMode: cmp.Or(s.Endpoint.TLS, "prefer"),
 	}
 	if s.Outputs.Endpoint != "" {

@@ -27,6 +27,8 @@ var (
 	_ providers.Inspector         = (*Engine)(nil)
 	_ providers.ReservedNames     = (*Engine)(nil)
 	_ providers.Sweeper           = (*Engine)(nil)
+
+	_ providers.MaintenanceDatabase = (*Engine)(nil)
 )
 
 // Option changes an Engine that New makes.
@@ -50,6 +52,9 @@ func New(opts ...Option) *Engine {
 
 // Name is "postgres".
 func (*Engine) Name() string { return "postgres" }
+
+// MaintenanceDatabase is "postgres".
+func (*Engine) MaintenanceDatabase() string { return maintenanceDB }
 
 // LinkModes are those that the engine makes by itself.
 func (*Engine) LinkModes() []stacks.LinkMode { return []stacks.LinkMode{stacks.LinkLogical} }
