@@ -2,6 +2,8 @@ package aws_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -100,5 +102,23 @@ func TestSettingsAreReadStrictly(t *testing.T) {
 				t.Fatalf("want %s at %s, have %s", c.rule, c.field, fmt.Sprintf("%+v", ds))
 			}
 		})
+	}
+}
+
+// TestExamplesAreAccepted keeps the examples for AWS whole.
+func TestExamplesAreAccepted(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("../../examples/aws/*.yaml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no examples: %v", err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, ds := stacks.Check(t.Context(), []stacks.Source{{Name: path, Text: text}}, "", capabilities()); len(ds) > 0 {
+			t.Errorf("%s: %+v", path, ds)
+		}
 	}
 }
