@@ -9,6 +9,7 @@ import (
 var awsStories = map[string]func(*testing.T){
 	"LogicalLinks":      awsLogicalLinks,
 	"Replica":           awsReplica,
+	"MySQL":             awsMySQL,
 	"CreatedTwice":      awsTwice,
 	"Import":            awsImport,
 	"KilledInTheMiddle": awsKilledInTheMiddle,

@@ -19,6 +19,7 @@ import (
 	"meridian/providers"
 	"meridian/providers/aws"
 	"meridian/providers/aws/mototest"
+	"meridian/providers/engines/mysql/mariadbtest"
 	"meridian/providers/local/machine"
 	pgserver "meridian/providers/local/server"
 	"meridian/stacks"
@@ -42,6 +43,7 @@ type awsWorld struct {
 	mu    sync.Mutex
 	real  map[string]pgserver.Spec // by the stack
 	where map[string]stacks.Endpoint
+	maria map[string]*mariadbtest.Server
 	// imported says, by the identifier, where an instance answers that was there before Meridian.
 	imported map[string]stacks.Endpoint
 }
@@ -55,7 +57,8 @@ func newAWS(t *testing.T) *awsWorld {
 	}
 	s := newSite(t)
 	s.patience = awsPatience
-	w := &awsWorld{World: mototest.Start(t, frankfurt, virginia), site: s, real: map[string]pgserver.Spec{}, where: map[string]stacks.Endpoint{}}
+	w := &awsWorld{World: mototest.Start(t, frankfurt, virginia), site: s, real: map[string]pgserver.Spec{}, where: map[string]stacks.Endpoint{},
+		maria: map[string]*mariadbtest.Server{}}
 	s.env = w.Env()
 	s.more = func(m *meridian, installation string) []providers.Provider {
 		w.m = m
@@ -81,6 +84,9 @@ func (w *awsWorld) reach(in providers.ModuleInput, e stacks.Endpoint) (stacks.En
 	password, err := w.m.catalog.Secret(ctx, in.Stack.Incarnation, e.Secret)
 	if err != nil {
 		return e, err
+	}
+	if in.Database.Spec.Engine.Name != aws.EnginePostgres {
+		return w.mariaReach(in, e, password)
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp4", "127.0.0.1:0")
 	if err != nil {

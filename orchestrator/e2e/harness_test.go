@@ -31,6 +31,7 @@ import (
 	"meridian/persistence/temporal"
 	"meridian/providers"
 	cassandraengine "meridian/providers/engines/cassandra"
+	"meridian/providers/engines/mysql"
 	"meridian/providers/engines/none"
 	"meridian/providers/engines/postgres"
 	"meridian/providers/local"
@@ -225,7 +226,7 @@ func (s *site) start(interceptors ...interceptor.WorkerInterceptor) *meridian {
 	if s.more != nil {
 		all = append(all, s.more(m, installation)...)
 	}
-	m.registry = providers.NewRegistry(all, []providers.Engine{cassandraengine.Engine{}, none.Engine{}, postgres.New(postgres.WithPgDump(pgserver.PgDump))})
+	m.registry = providers.NewRegistry(all, []providers.Engine{cassandraengine.Engine{}, mysql.MariaDB(), mysql.MySQL(), none.Engine{}, postgres.New(postgres.WithPgDump(pgserver.PgDump))})
 	if s.beside != nil {
 		m.temporal = s.beside.temporal
 	} else {
@@ -373,6 +374,9 @@ func (m *meridian) tryQuery(name, region, sql string) (string, error) {
 	v, err := m.Connect(ctx, orchestrator.ConnectRequest{Namespace: stacks.DefaultNamespace, Name: name, Region: region, Reveal: true, Actor: "test"})
 	if err != nil {
 		return "", err
+	}
+	if strings.HasPrefix(v.URL, "mysql:") {
+		return tryMySQL(v, sql)
 	}
 	conn, err := pgx.Connect(ctx, v.URL)
 	if err != nil {
