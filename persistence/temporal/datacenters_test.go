@@ -116,6 +116,20 @@ func TestCassandraSecondDatacenter(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "wants 1 copies in data centre dc1") {
 		t.Errorf("with copies in a data centre that is gone: %v", err)
 	}
+	const alone = "ALTER KEYSPACE temporal WITH replication = {'class': 'NetworkTopologyStrategy', 'dc2': 1}"
+	last := cqlOf(t, second) // a session forgets its only node where it was slow once
+	eventuallyLong(t, "the keyspace is in the second alone", func() bool {
+		err := last.Query(alone).Exec()
+		if err != nil {
+			t.Logf("%s: %v", alone, err)
+		}
+		return err == nil
+	})
+	s = startOn(t, dir, settings)
+	c = clientOf(t, s)
+	startWaiter(t, c)
+	runGreet(t, c, "alone", nil)
+	wantFindings(t, Preflight(t.Context(), Options{Dir: dir, Settings: settings}), map[string][2]string{"temporal nodes": {FindingOK, "every node answers"}})
 }
 
 // startWaiter serves both workflows.

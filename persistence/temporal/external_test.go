@@ -3,6 +3,7 @@ package temporal
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"io"
@@ -102,6 +103,19 @@ func TestExternal(t *testing.T) {
 	}
 	opensInUI(t, s, keys)
 
+	// A front that asks for no certificate, as Temporal Cloud's with API keys: the key alone lets in, and a wrong one does not.
+	open := ca.Mutual("cloud.test")
+	open.ClientAuth, open.ClientCAs = tls.NoClientCert, nil
+	cloud := settings()
+	cloud.External.Address, cloud.External.TLS = tlstest.Front(t, host.FrontendAddress(), open), &TLS{CA: ca.CA, ServerName: "cloud.test"}
+	if err := byKey(t, cloud, keys); err != nil {
+		t.Errorf("with a key alone: %v", err)
+	}
+	cloud.External.APIKey = &Secret{Env: "PATH"}
+	if err := byKey(t, cloud, keys); err == nil || !strings.Contains(err.Error(), "refuses us") {
+		t.Errorf("with a wrong key alone: %v", err)
+	}
+
 	for name, test := range map[string]struct {
 		change func(e *External)
 		want   string
@@ -125,6 +139,24 @@ func TestExternal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// byKey reads what a workflow of TestExternal gave, by other settings.
+func byKey(t *testing.T, set Settings, keys *keyring.Keyring) error {
+	t.Helper()
+	s, err := Start(t.Context(), Options{Dir: t.TempDir(), Settings: set, Sealer: keys, Logger: logTo(os.Stderr)})
+	if err != nil {
+		return err
+	}
+	defer s.Stop()
+	var out string
+	if err := clientOf(t, s).GetWorkflow(t.Context(), "works", "").Get(t.Context(), &out); err != nil {
+		return err
+	}
+	if out != "got "+secretWord {
+		return errors.New("it gave " + out)
+	}
+	return nil
 }
 
 // history is the text of a workflow's events as the server has them.

@@ -183,9 +183,13 @@ func counted(t *testing.T, c client.Client, query string) int64 {
 // eventuallyLong is eventually for what a killed database has to come back for.
 func eventuallyLong(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(2 * time.Minute)
+	deadline := time.After(2 * time.Minute)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
 	for !ok() {
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatalf("timed out: %s", what)
 		}
 	}
