@@ -8,6 +8,8 @@ locals {
 
 # The name carries the family: a group cannot change its family, and the next one is made before this one goes.
 resource "aws_rds_cluster_parameter_group" "this" {
+  count = var.parameter_group == null ? 1 : 0
+
   name        = "${var.identifier}-aurora-postgresql${local.major}"
   family      = "aurora-postgresql${local.major}"
   description = "Parameters of ${var.identifier}"
@@ -76,7 +78,7 @@ resource "aws_rds_cluster" "this" {
   engine                          = "aurora-postgresql"
   engine_version                  = var.engine_version
   allow_major_version_upgrade     = false
-  db_cluster_parameter_group_name = aws_rds_cluster_parameter_group.this.name
+  db_cluster_parameter_group_name = coalesce(var.parameter_group, one(aws_rds_cluster_parameter_group.this[*].name))
 
   storage_type      = var.storage.type
   storage_encrypted = true
@@ -128,12 +130,12 @@ resource "aws_rds_cluster" "this" {
 resource "aws_rds_cluster_instance" "this" {
   for_each = toset([for n in range(var.instances) : tostring(n + 1)])
 
-  identifier         = "${var.identifier}-${each.key}"
+  identifier         = try(var.members[each.key].identifier, "${var.identifier}-${each.key}")
   cluster_identifier = aws_rds_cluster.this.id
   engine             = "aurora-postgresql"
   instance_class     = var.instance_class
   # The first is the one that writes as long as it can; the others take over in order.
-  promotion_tier = tonumber(each.key) - 1 > 15 ? 15 : tonumber(each.key) - 1
+  promotion_tier = try(var.members[each.key].promotion_tier, min(tonumber(each.key) - 1, 15))
 
   db_subnet_group_name         = var.network.subnet_group
   publicly_accessible          = var.network.public

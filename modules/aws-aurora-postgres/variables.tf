@@ -40,9 +40,24 @@ variable "static_parameters" {
   default     = {}
 }
 
+variable "parameter_group" {
+  description = "A cluster parameter group that exists and stays as it is; null makes one of its own."
+  type        = string
+  default     = null
+}
+
 variable "instances" {
   description = "How many instances the cluster has."
   type        = number
+}
+
+variable "members" {
+  description = "Instances that were there before the cluster was imported, by number: their names, and in which order they take over."
+  type = map(object({
+    identifier     = string
+    promotion_tier = number
+  }))
+  default = {}
 }
 
 variable "instance_class" {

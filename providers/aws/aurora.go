@@ -197,6 +197,12 @@ func (p *Provider) auroraCall(in providers.ModuleInput, s Settings) stacks.Modul
 		Providers: []stacks.ProviderConfig{plugin(in.Region.Location, s)}, DataBearing: []string{clusterType},
 		Secrets: map[string]string{"admin_password": adminSecret(in.Region.Name)},
 	}
+	if in.Placement.Takeover != nil {
+		asImported(inputs, in)
+		inputs["members"] = membersOf(in)
+		call.Secrets = nil
+		return call
+	}
 	if in.Database.Spec.Topology != stacks.TopologyGlobal {
 		return call
 	}

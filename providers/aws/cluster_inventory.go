@@ -16,7 +16,7 @@ import (
 const (
 	clusterAddress         = "module.database.aws_rds_cluster.this"
 	clusterInstanceAddress = "module.database.aws_rds_cluster_instance.this"
-	clusterGroupAddress    = "module.database.aws_rds_cluster_parameter_group.this"
+	clusterGroupAddress    = "module.database.aws_rds_cluster_parameter_group.this[0]"
 	globalAddress          = "module.database.aws_rds_global_cluster.this[0]"
 )
 
@@ -80,8 +80,28 @@ func (p *Provider) listClusters(ctx context.Context, s *session) (out []provider
 // asMember makes the object of an instance that of a cluster's instance: the data is the cluster's.
 func asMember(o providers.Object, i types.DBInstance) providers.Object {
 	number := strings.TrimPrefix(sdk.ToString(i.DBInstanceIdentifier), sdk.ToString(i.DBClusterIdentifier)+"-")
-	o.Type, o.Address, o.DataBearing = clusterInstanceType, fmt.Sprintf("%s[%q]", clusterInstanceAddress, number), false
+	o.Type, o.Address, o.DataBearing = clusterInstanceType, memberAddress(number), false
 	return o
+}
+
+// numbered gives an imported cluster's instance the number that it has in its stack: no name says it.
+func numbered(o providers.Object, places []providers.ModuleInput) providers.Object {
+	for _, place := range places {
+		if o.Type != clusterInstanceType || place.Stack != o.Stack {
+			continue
+		}
+		for name, value := range place.Placement.Values {
+			if number, is := strings.CutPrefix(name, valueMember); is && value == o.ImportID {
+				o.Address = memberAddress(number)
+			}
+		}
+	}
+	return o
+}
+
+// memberAddress is where the stack of a cluster has an instance.
+func memberAddress(number string) string {
+	return fmt.Sprintf("%s[%q]", clusterInstanceAddress, number)
 }
 
 // removeCluster deletes a cluster that is empty of instances. It takes it out of its global cluster first; the one that writes leaves a final

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -42,7 +43,12 @@ func (p *Provider) locateClusterInstance(ctx context.Context, s *session, in pro
 	if !ok {
 		return providers.Located{State: providers.FoundUnknown, Evidence: in.Address + " names no instance"}, nil
 	}
-	return p.locateDatabase(ctx, s, in, instanceName(in.ModuleInput)+"-"+number)
+	return p.locateDatabase(ctx, s, in, memberName(in.ModuleInput, number))
+}
+
+// memberName is the name of a cluster's instance by its number: what it was imported under, or what its stack gives it.
+func memberName(in providers.ModuleInput, number string) string {
+	return cmp.Or(in.Placement.Values[valueMember+number], instanceName(in)+"-"+number)
 }
 
 func (p *Provider) locateClusterGroup(ctx context.Context, s *session, in providers.LocateInput) (providers.Located, error) {

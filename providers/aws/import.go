@@ -29,7 +29,12 @@ var (
 // Import finds a running instance by its identifier, or in somebody's state. It keeps its name, its administrator and its password.
 func (p *Provider) Import(ctx context.Context, in providers.ImportInput) (providers.Imported, error) {
 	none := providers.Imported{}
-	name, managed, err := importName(in)
+	cluster := hasAurora(in.Region)
+	find := importName
+	if cluster {
+		find = importClusterName
+	}
+	name, managed, err := find(in)
 	if err != nil {
 		return none, err
 	}
@@ -43,6 +48,9 @@ func (p *Provider) Import(ctx context.Context, in providers.ImportInput) (provid
 	s, err := p.sessions.of(ctx, a)
 	if err != nil {
 		return none, err
+	}
+	if cluster {
+		return p.importCluster(ctx, s, in, name, managed)
 	}
 	i, err := s.instance(ctx, name)
 	if err != nil {
@@ -64,7 +72,7 @@ func (p *Provider) Import(ctx context.Context, in providers.ImportInput) (provid
 	case sdk.ToString(i.Engine) != in.Database.Spec.Engine.Name:
 		return refuse("its engine is %s, not %s", sdk.ToString(i.Engine), in.Database.Spec.Engine.Name)
 	case i.DBClusterIdentifier != nil:
-		return refuse("it belongs to the cluster %s", *i.DBClusterIdentifier)
+		return refuse("it belongs to the cluster %s: import that, with aurora: {} in the region's settings", *i.DBClusterIdentifier)
 	case i.ReadReplicaSourceDBInstanceIdentifier != nil:
 		return refuse("it is a replica of %s: import that, and add a replica afterwards", *i.ReadReplicaSourceDBInstanceIdentifier)
 	case i.MasterUserSecret != nil:
@@ -88,23 +96,28 @@ func (p *Provider) Import(ctx context.Context, in providers.ImportInput) (provid
 
 // importName is the identifier of what is to be imported, and its address in the state that names it.
 func importName(in providers.ImportInput) (name, managed string, err error) {
+	return nameIn(in, instanceType, "identifier")
+}
+
+// nameIn is the identifier of what is to be imported: the one that was given, or an attribute of the state's one object of a type.
+func nameIn(in providers.ImportInput, typ, attribute string) (name, managed string, err error) {
 	if in.ID != "" {
 		return strings.ToLower(in.ID), "", nil
 	}
 	for _, o := range in.Objects {
-		if o.Type != instanceType {
+		if o.Type != typ {
 			continue
 		}
 		if name != "" {
-			return "", "", fmt.Errorf("the state has more than one %s: name one by its identifier: %w", instanceType, providers.ErrPermanent)
+			return "", "", fmt.Errorf("the state has more than one %s: name one by its identifier: %w", typ, providers.ErrPermanent)
 		}
 		managed = o.Address
-		if err := json.Unmarshal([]byte(o.Attributes["identifier"]), &name); err != nil || name == "" {
-			return "", "", fmt.Errorf("%s has no identifier: %w", o.Address, providers.ErrPermanent)
+		if err := json.Unmarshal([]byte(o.Attributes[attribute]), &name); err != nil || name == "" {
+			return "", "", fmt.Errorf("%s has no %s: %w", o.Address, attribute, providers.ErrPermanent)
 		}
 	}
 	if name == "" {
-		return "", "", fmt.Errorf("the state has no %s: %w", instanceType, providers.ErrPermanent)
+		return "", "", fmt.Errorf("the state has no %s: %w", typ, providers.ErrPermanent)
 	}
 	return name, managed, nil
 }

@@ -51,7 +51,7 @@ func (p *Provider) Inventory(ctx context.Context, places []providers.ModuleInput
 		}
 		for _, o := range found {
 			if !slices.ContainsFunc(out, func(x providers.Object) bool { return x.ID == o.ID }) { // two roles may see the same
-				out = append(out, o)
+				out = append(out, numbered(o, places))
 			}
 		}
 	}

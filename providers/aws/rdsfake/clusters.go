@@ -1,6 +1,7 @@
 package rdsfake
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -16,6 +17,10 @@ type Cluster struct {
 	Managed            bool
 	DeletionProtection bool
 	Events             []string
+	// Engine is "" for PostgreSQL, Mode for a provisioned one; Source is the ARN of what it is a replica of, Writer the instance that writes.
+	Engine, Mode, Source, Writer string
+	// Forwards says that its readers forward writes.
+	Forwards bool
 }
 
 // ARN is the cluster's ARN.
@@ -92,9 +97,22 @@ func (f *Fake) ClusterGroup(region, name string) bool {
 
 // xml is how RDS describes a cluster.
 func (c Cluster) xml() string {
-	return el("DBCluster", text("DBClusterIdentifier", c.ID), text("DBClusterArn", c.ARN()), text("Status", c.Status), text("PercentProgress", c.Percent),
-		text("Engine", "aurora-postgresql"), text("EngineVersion", "16.8"), text("DeletionProtection", strconv.FormatBool(c.DeletionProtection)),
-		tagList("TagList", "Tag", "Key", "Value", c.Tags))
+	parts := []string{
+		text("DBClusterIdentifier", c.ID), text("DBClusterArn", c.ARN()), text("Status", c.Status), text("PercentProgress", c.Percent),
+		text("Engine", cmp.Or(c.Engine, "aurora-postgresql")), text("EngineMode", cmp.Or(c.Mode, "provisioned")), text("EngineVersion", "16.8"),
+		text("DeletionProtection", strconv.FormatBool(c.DeletionProtection)), text("MasterUsername", "shop"), text("ReplicationSourceIdentifier", c.Source),
+		text("Endpoint", c.ID+"."+c.Region+".rds.invalid"), text("Port", "5432"), tagList("TagList", "Tag", "Key", "Value", c.Tags),
+	}
+	if c.Forwards {
+		parts = append(parts, text("LocalWriteForwardingStatus", "enabled"))
+	}
+	if c.Writer != "" {
+		parts = append(parts, el("DBClusterMembers", el("DBClusterMember", text("DBInstanceIdentifier", c.Writer), text("IsClusterWriter", "true"))))
+	}
+	if c.Managed {
+		parts = append(parts, el("MasterUserSecret", text("SecretArn", "arn:aws:secretsmanager:"+c.Region+":"+Account+":secret:rds!cluster-1"), text("SecretStatus", "active")))
+	}
+	return el("DBCluster", parts...)
 }
 
 func (f *Fake) describeClusters(c call) (string, *refusal) {

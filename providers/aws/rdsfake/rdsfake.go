@@ -34,8 +34,9 @@ type Instance struct {
 	DeletionProtection bool
 	// Source is the ARN of what it is a read replica of; Replication is the status of that, like "replicating".
 	Source, Replication string
-	// Cluster is the Aurora cluster that it belongs to.
+	// Cluster is the Aurora cluster that it belongs to, Tier the order in which it takes over there.
 	Cluster string
+	Tier    int
 	// PendingClass is a class that waits for the window.
 	PendingClass string
 	Events       []string

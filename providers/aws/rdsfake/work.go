@@ -91,7 +91,7 @@ func (i Instance) xml() string {
 		text("DBInstanceIdentifier", i.ID), text("DBInstanceArn", i.ARN()), text("DbiResourceId", "db-"+strings.ToUpper(i.ID)), text("DBInstanceStatus", i.Status),
 		text("DBInstanceClass", i.Class), text("Engine", i.Engine), text("EngineVersion", i.Version), text("PercentProgress", i.Percent),
 		text("MasterUsername", "shop"), text("DeletionProtection", strconv.FormatBool(i.DeletionProtection)), text("ReadReplicaSourceDBInstanceIdentifier", i.Source),
-		text("DBClusterIdentifier", i.Cluster),
+		text("DBClusterIdentifier", i.Cluster), text("PromotionTier", strconv.Itoa(i.Tier)),
 		el("Endpoint", text("Address", i.ID+"."+i.Region+".rds.invalid"), text("Port", "5432")),
 		tagList("TagList", "Tag", "Key", "Value", i.Tags),
 	}
