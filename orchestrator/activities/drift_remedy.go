@@ -140,7 +140,10 @@ func asksOf(run catalog.Run, check catalog.DriftCheck, ignore []string, rules []
 		items, _ := stacks.FindDrift(stacks.DriftInput{Region: r.Region, Settled: true, Plan: r.Changes})
 		judged, _ := stacks.JudgeDrift(items, ignore, rules)
 		for _, i := range judged {
-			if i.Ignored != "" {
+			switch {
+			case i.Accepted:
+				add("undoes what %s accepted: %s", i.Ignored, i.Key())
+			case i.Ignored != "":
 				add("undoes what %s says to ignore: %s", i.Ignored, i.Key())
 			}
 		}

@@ -63,6 +63,7 @@ func TestRemedyAsksAndRefuses(t *testing.T) {
 		change  stacks.Change
 		found   []stacks.DriftItem
 		ignore  []string
+		rules   []stacks.DriftRule
 		asks    string // "" is nothing
 		refused bool
 	}{
@@ -72,14 +73,17 @@ func TestRemedyAsksAndRefuses(t *testing.T) {
 		"a database inside that was lost": {change: change(stacks.ActionUpdate, true), found: []stacks.DriftItem{{Kind: stacks.DriftMissing, Region: "ankara", Subject: "database shop", DataBearing: true}}, asks: "database shop"},
 		"a user that was lost":            {change: change(stacks.ActionUpdate, true), found: []stacks.DriftItem{{Kind: stacks.DriftMissing, Region: "ankara", Subject: "user shop"}}},
 		"what is ignored":                 {change: change(stacks.ActionUpdate, true), ignore: []string{"*.port"}, asks: "undoes what the spec says to ignore"},
-		"a replacement":                   {change: change(stacks.ActionReplace, false), refused: true},
-		"a destruction":                   {change: change(stacks.ActionDelete, false), refused: true},
-		"a forgetting":                    {change: change(stacks.ActionForget, false), refused: true},
+		"what is accepted": {change: change(stacks.ActionUpdate, true), asks: "undoes what ada accepted: ankara: " + address + ".port", rules: []stacks.DriftRule{
+			{Pattern: "ankara: " + address + ".port", By: "ada", Accept: true, Kind: stacks.DriftChanged, Found: "6000"},
+		}},
+		"a replacement": {change: change(stacks.ActionReplace, false), refused: true},
+		"a destruction": {change: change(stacks.ActionDelete, false), refused: true},
+		"a forgetting":  {change: change(stacks.ActionForget, false), refused: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			run := catalog.Run{Remedy: "c1", Regions: []catalog.RunRegion{{Region: "ankara", Phase: stacks.RegionPlanned, Changes: []stacks.Change{test.change}}}}
-			asks := strings.Join(asksOf(run, catalog.DriftCheck{Drift: test.found}, test.ignore, nil), "; ")
+			asks := strings.Join(asksOf(run, catalog.DriftCheck{Drift: test.found}, test.ignore, test.rules), "; ")
 			if !test.refused && ((asks == "") != (test.asks == "") || !strings.Contains(asks, test.asks)) {
 				t.Errorf("it asks %q, want %q", asks, test.asks)
 			}

@@ -108,7 +108,7 @@ func inspectSlots(ctx context.Context, conn *pgx.Conn, t providers.Target, in pr
 	var out []stacks.DriftItem
 	for _, name := range leaked {
 		var held string
-		err := conn.QueryRow(ctx, "SELECT coalesce(pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 'nothing yet') FROM pg_replication_slots WHERE slot_name = $1", name).Scan(&held)
+		err := conn.QueryRow(ctx, "SELECT coalesce(pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)), 'none of it yet') FROM pg_replication_slots WHERE slot_name = $1", name).Scan(&held)
 		if found, err := one(err); err != nil {
 			return nil, fmt.Errorf("slot %s: %w", name, err)
 		} else if !found {
