@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -9,6 +10,8 @@ import (
 	"time"
 
 	"meridian/orchestrator"
+	"meridian/persistence/catalog"
+	"meridian/stacks"
 )
 
 // fleet is how many databases are made at once.
@@ -68,14 +71,14 @@ func (s *side) add(m measured) {
 	s.launches = append(s.launches, m.launches)
 }
 
-// BenchmarkTerraform compares eight databases through a running Meridian with a parallel shell loop of terraform: making them, and
-// looking again when nothing has changed. The sides take turns; who begins, alternates.
+// BenchmarkTerraform compares eight databases through a running Meridian with a parallel shell loop of terraform: making them,
+// looking again when nothing has changed, and checking them for drift, which beside a plan asks each database itself. The sides take turns; who begins, alternates.
 func BenchmarkTerraform(b *testing.B) {
 	r := serveMeasured(b, newSite(b))
 	first := r.submit([]string{"first"}) // makes the template of .terraform, once for all that come
 	r.wantAllDone(first)
 	sh := newShell(b, r, first[0].ID)
-	var ours, theirs, oursAgain, theirsAgain, whole, wholeAgain side
+	var ours, theirs, oursAgain, theirsAgain, whole, wholeAgain, drift side
 	for b.Loop() {
 		for round := range *benchRounds {
 			names := make([]string, fleet)
@@ -83,7 +86,7 @@ func BenchmarkTerraform(b *testing.B) {
 				names[i] = fmt.Sprintf("db-%d-%d", round, i)
 			}
 			sides := []func(){
-				func() { r.meridian(names, &ours, &oursAgain, &whole, &wholeAgain) },
+				func() { r.meridian(names, &ours, &oursAgain, &whole, &wholeAgain, &drift) },
 				func() {
 					sh.lay(fleet)
 					theirs.add(r.measure(func() { sh.loop(shellApply) }))
@@ -103,6 +106,7 @@ func BenchmarkTerraform(b *testing.B) {
 	t := &table{b: b, name: fmt.Sprintf("%d one-region databases, %d terraforms at once", fleet, parallel())}
 	compare(t, "make: ", "0.90 x", "0.75 x", "make", ours, theirs, whole)
 	compare(t, "nothing to change: ", "", "1.10 x", "verify", oursAgain, theirsAgain, wholeAgain)
+	compareCPU(t, "check for drift: ", "", "drift", drift, theirsAgain)
 	t.print()
 }
 
@@ -121,9 +125,9 @@ func compare(t *table, job, wallGoal, cpuGoal, unit string, ours, theirs, whole 
 	t.row(job+"launches, shell loop", slices.Max(theirs.launches), "", slices.Compact(slices.Sorted(slices.Values(theirs.launches)))...)
 }
 
-// meridian makes the databases, submits them again unchanged, and removes them. Each of the two jobs is measured until every terraform
+// meridian makes the databases, submits them again unchanged, checks them for drift, and removes them. Each of the first two jobs is measured until every terraform
 // is done, and whole: until every run is done (the databases answer, and have their users) and nothing of it is left running.
-func (r *running) meridian(names []string, ours, again, whole, wholeAgain *side) {
+func (r *running) meridian(names []string, ours, again, whole, wholeAgain, drift *side) {
 	for _, job := range []struct{ terraform, whole *side }{{ours, whole}, {again, wholeAgain}} {
 		var until measured
 		job.whole.add(r.measure(func() {
@@ -136,5 +140,32 @@ func (r *running) meridian(names []string, ours, again, whole, wholeAgain *side)
 		}))
 		job.terraform.add(until)
 	}
+	drift.add(r.measure(func() { r.checkDrift(names) }))
 	r.remove(names)
+}
+
+// checkDrift checks databases for drift, all at once, and wants none.
+func (r *running) checkDrift(names []string) {
+	r.site.t.Helper()
+	ctx := context.Background()
+	checks := make([]string, len(names))
+	for i, name := range names {
+		v, err := r.CheckDrift(ctx, stacks.DefaultNamespace, name, "bench")
+		if err != nil {
+			r.site.t.Fatalf("check %s for drift: %v", name, err)
+		}
+		checks[i] = v.ID
+	}
+	for i, name := range names {
+		r.site.eventually("check "+checks[i]+" ends", func() error {
+			v, err := r.DriftCheck(ctx, stacks.DefaultNamespace, name, checks[i])
+			if err == nil && v.EndedAt == nil {
+				err = errNotYet
+			}
+			if err == nil && v.Outcome != string(catalog.DriftClean) {
+				r.site.t.Fatalf("check %s of an untouched database is %s: %s %+v", v.ID, v.Outcome, v.Message, v.Drift)
+			}
+			return err
+		})
+	}
 }
