@@ -81,11 +81,9 @@ func (w *awsWorld) wantGlobal(incarnation string) {
 	}
 }
 
-// globalSpec is the spec of database orders, one of two regions.
-func (w *awsWorld) globalSpec() string {
-	w.site.t.Helper()
-	region := func(name, location, role string) string {
-		return fmt.Sprintf(`    - name: %s
+// auroraRegion is a region of a spec that is an Aurora cluster with one instance.
+func (w *awsWorld) auroraRegion(name, location, role string) string {
+	return fmt.Sprintf(`    - name: %s
       provider: aws
       location: %s
       role: %s
@@ -95,8 +93,12 @@ func (w *awsWorld) globalSpec() string {
         network: {subnetGroup: %s, vpc: %s, allow: [10.0.0.0/16]}
         storage: {kmsKey: %q}
 `, name, location, role, mototest.Account, mototest.SubnetGroup, w.Regions[location].VPC, w.Regions[location].Key)
-	}
-	regions := region("here", frankfurt, "primary") + region("there", virginia, "replica")
+}
+
+// globalSpec is the spec of database orders, one of two regions.
+func (w *awsWorld) globalSpec() string {
+	w.site.t.Helper()
+	regions := w.auroraRegion("here", frankfurt, "primary") + w.auroraRegion("there", virginia, "replica")
 	return strings.Replace(w.spec(regions, "{maxLag: 1m}"), "  regions:\n", "  topology: global\n  regions:\n", 1)
 }
 

@@ -11,9 +11,12 @@ var awsStories = map[string]func(*testing.T){
 	"Replica":           awsReplica,
 	"MySQL":             awsMySQL,
 	"CreatedTwice":      awsTwice,
+	"Drift":             awsDrift,
 	"Import":            awsImport,
 	"KilledInTheMiddle": awsKilledInTheMiddle,
 	"Global":            awsGlobal,
+	"AuroraKilled":      awsAuroraKilled,
+	"AuroraImport":      awsAuroraImport,
 }
 
 // TestAWS tells the stories of AWS all at once. They mostly wait for the provider hashicorp/aws, so that together they take the place of one

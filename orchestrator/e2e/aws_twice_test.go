@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -32,6 +33,17 @@ func (w *awsWorld) census(location string) (out []string) {
 	ctx := context.Background()
 	for _, i := range w.instances(location) {
 		out = append(out, *i.DBInstanceIdentifier+" "+*i.DbiResourceId)
+	}
+	for _, c := range w.clusters(location) {
+		out = append(out, *c.DBClusterIdentifier+" "+*c.DbClusterResourceId)
+	}
+	for _, g := range w.globals() {
+		out = append(out, fmt.Sprintf("%s of %d", *g.GlobalClusterArn, len(g.GlobalClusterMembers)))
+	}
+	clustered, err := w.rds(location).DescribeDBClusterParameterGroups(ctx, &rds.DescribeDBClusterParameterGroupsInput{})
+	w.must(err)
+	for _, g := range clustered.DBClusterParameterGroups {
+		out = append(out, *g.DBClusterParameterGroupArn)
 	}
 	groups, err := w.rds(location).DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{})
 	w.must(err)
