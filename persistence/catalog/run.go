@@ -230,12 +230,30 @@ func (c *Catalog) queryRuns(tx *store.Tx, q string, args ...any) ([]Run, error) 
 	if err := rows.Err(); err != nil {
 		return nil, err
 	}
-	for i := range out {
-		if out[i].Regions, err = c.readRegions(tx, out[i].ID); err != nil {
-			return nil, err
+	return out, c.readRegionsOf(tx, out)
+}
+
+// readRegionsOf reads the regions of runs, many with one query.
+func (c *Catalog) readRegionsOf(tx *store.Tx, runs []Run) error {
+	const atOnce = 500
+	for part := range slices.Chunk(runs, atOnce) {
+		ids, of := make([]any, len(part)), map[string]*Run{}
+		for i := range part {
+			ids[i], of[part[i].ID] = part[i].ID, &part[i]
+		}
+		err := eachOf(tx, "SELECT run, "+regionColumns+" FROM run_regions WHERE run IN (*) ORDER BY run, region", ids, func(row scanner) error {
+			var run string
+			r, err := c.scanRegion(prefixed{row, &run}, &run)
+			if err == nil {
+				of[run].Regions = append(of[run].Regions, r)
+			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // openRuns lists an incarnation's runs that have not ended, without checks, oldest first.

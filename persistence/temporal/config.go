@@ -50,8 +50,10 @@ var dynamicSettings = dynamicconfig.StaticClient{
 	dynamicconfig.HistoryPersistenceMaxQPS.Key():  45000,
 	// The Web UI alone can ask more than the default of 10 a second.
 	dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 100,
-	// The default of 128,000 cached histories is for a cluster.
-	dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 8096,
+	// The defaults of 128,000 cached histories, and of 10,000 workflows kept in the workers of this process, are for a cluster. A schedule is a workflow
+	// that is done with in a moment and rests for an hour: ten thousand databases would hold a gigabyte.
+	dynamicconfig.HistoryCacheHostLevelMaxSize.Key(): 2048,
+	dynamicconfig.WorkerStickyCacheSize.Key():        512,
 	// A worker that stops gives its polls back at once.
 	dynamicconfig.EnableCancelWorkerPollsOnShutdown.Key(): true,
 	// The scanners look twice a day for rows that a cluster's crashes leave, which a file that can be rebuilt does not need; the
