@@ -110,8 +110,13 @@ func (r *resolution) one(ctx context.Context, s *submission, source stacks.Modul
 		return p, "", nil, &Problem{Code: CodeRefused, Title: "this server fetches no modules", Next: "use a server that has a runner"}
 	}
 	answer, err := r.client.resolver.Resolve(ctx, order)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return p, "", nil, fmt.Errorf("fetching the module %s: %w", source.Source, err)
+	case err != nil: // somebody killed what fetches it, or it could not be started: that says nothing of the module
+		r.client.logger.Warn("module not fetched", "module", source.Source, "error", err)
+		return p, "", nil, &Problem{Code: CodeUnavailable, Title: "the module " + source.Source + " was not fetched", Detail: "the process that fetches it was ended, or could not be started",
+			Next: "try again: nothing was stored; the server's log says more"}
 	}
 	if answer.Package == nil {
 		return p, "", &stacks.Diagnostic{Rule: "module.fetch", Summary: "the module " + source.Source + " could not be fetched", Detail: answer.Refused,

@@ -41,6 +41,8 @@ const (
 	CodeStalePlan    = "stale_plan"
 	CodeUnauthorized = "unauthorized"
 	CodeInternal     = "internal"
+	// CodeUnavailable is of what may well work in a moment; nothing was stored.
+	CodeUnavailable = "unavailable"
 )
 
 // Document is one spec file as a client sends it: its name (for errors) and its text.

@@ -14,6 +14,7 @@ import (
 	"meridian/persistence/store"
 	"meridian/providers"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // place is a provider that runs one version of one engine.
@@ -58,6 +59,41 @@ func text(name string) string {
 func (c *Client) submitText(t *testing.T, texts ...string) (SubmitResult, error) {
 	t.Helper()
 	return c.Submit(t.Context(), SubmitRequest{Documents: []Document{{File: "all.yaml", Text: strings.Join(texts, "---\n")}}, Actor: "ada", Yes: true})
+}
+
+// sourced is a provider whose regions are made of somebody else's module.
+type sourced struct{ place }
+
+func (sourced) ModuleSource(providers.ModuleInput) (stacks.ModuleSource, error) {
+	return stacks.ModuleSource{Source: "git::https://example.com/m.git"}, nil
+}
+
+// killed is a fetch that somebody ends for so many times.
+type killed struct{ times int }
+
+func (k *killed) Resolve(context.Context, terraform.ResolveOrder) (terraform.ResolveAnswer, error) {
+	if k.times--; k.times >= 0 {
+		return terraform.ResolveAnswer{}, errors.New("signal: killed: /data/secret/place")
+	}
+	return terraform.ResolveAnswer{Package: &stacks.Package{Digest: "d", Files: []stacks.File{{Path: "main.tf"}}}}, nil
+}
+
+// TestSubmitWhileTheFetchIsKilled: that says nothing of the module. Nothing is stored, and the same submission goes through a moment later.
+func TestSubmitWhileTheFetchIsKilled(t *testing.T) {
+	c := newClient(t)
+	c.registry = providers.NewRegistry([]providers.Provider{sourced{}}, []providers.Engine{engine{}})
+	c.resolver = &killed{times: 1}
+	_, err := c.submitText(t, text("orders"))
+	var p *Problem
+	if !errors.As(err, &p) || p.Code != CodeUnavailable || !strings.Contains(p.Next, "nothing was stored") || strings.Contains(p.Error(), "secret") {
+		t.Fatalf("error %v, want a problem %s that shows nothing of the inside", err, CodeUnavailable)
+	}
+	if dbs, err := c.catalog.Databases(t.Context(), ""); err != nil || len(dbs) > 0 {
+		t.Errorf("stored: %v, %v", dbs, err)
+	}
+	if res, err := c.submitText(t, text("orders")); err != nil || len(res.Runs) != 1 {
+		t.Errorf("once more: %+v, %v", res, err)
+	}
 }
 
 // leaving is a provider whose server is told to stop while it is asked.

@@ -250,6 +250,7 @@ func TestProblemJSON(t *testing.T) {
 		"no route":      {"GET", "/api/v1/nothing", "", 404, "not_found"},
 		"no page":       {"GET", "/", "", 404, "not_found"},
 		"wrong method":  {"DELETE", "/api/v1/runs", "", 405, "invalid_request"},
+		"unavailable":   {"POST", "/api/v1/runs/" + apitest.Busy + "/approve", `{"plan":"00"}`, 503, "unavailable"},
 		"stale plan":    {"POST", "/api/v1/runs/r-0001/approve", `{"plan":"00"}`, 409, "stale_plan"},
 		"no body":       {"POST", "/api/v1/submissions", "", 400, "invalid_request"},
 		"no json":       {"POST", "/api/v1/submissions", "{", 400, "invalid_request"},
@@ -278,6 +279,9 @@ func TestProblemJSON(t *testing.T) {
 			}
 			if strings.Contains(string(text), "s3cr3t") || strings.Contains(string(text), apitest.BrokenText) {
 				t.Errorf("says too much: %s", text)
+			}
+			if after := resp.Header.Get("Retry-After"); (after != "") != (tc.code == "unavailable") {
+				t.Errorf("to be asked again after %q", after)
 			}
 			if tc.code == "invalid_spec" && (len(p.Diagnostics) == 0 || p.Diagnostics[0].Line == 0) {
 				t.Errorf("diagnostics: %+v", p.Diagnostics)

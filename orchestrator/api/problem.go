@@ -60,6 +60,9 @@ func body(status int, p *orchestrator.Problem) *ProblemBody {
 	return &ProblemBody{Type: "about:blank", Status: status, Problem: *p}
 }
 
+// retryAfter is after how many seconds clients may ask again for what was not available.
+const retryAfter = "5"
+
 // statusOf maps a Problem's code to HTTP.
 func statusOf(code string) int {
 	switch code {
@@ -73,6 +76,8 @@ func statusOf(code string) int {
 		return http.StatusConflict
 	case orchestrator.CodeUnauthorized:
 		return http.StatusUnauthorized
+	case orchestrator.CodeUnavailable:
+		return http.StatusServiceUnavailable
 	case CodeInvalidRequest:
 		return http.StatusBadRequest
 	}
@@ -82,6 +87,10 @@ func statusOf(code string) int {
 // problem turns a service's error into what goes over the wire. An error that is no Problem is logged, and its text stays here.
 func (s *server) problem(ctx context.Context, operation string, err error) error {
 	var p *orchestrator.Problem
+	if errors.As(err, &p) && p.Code == orchestrator.CodeUnavailable {
+		s.Logger.Warn("request to be made again", "operation", operation, "error", err)
+		return huma.ErrorWithHeaders(body(statusOf(p.Code), p), http.Header{"Retry-After": {retryAfter}})
+	}
 	if errors.As(err, &p) {
 		return body(statusOf(p.Code), p)
 	}

@@ -34,6 +34,8 @@ const (
 	Stale = "stale"
 	// Broken makes every call about it end in an error that is no Problem, with a text that nobody may see.
 	Broken = "broken"
+	// Busy is a run that cannot be approved for the moment.
+	Busy = "r-busy"
 	// BrokenText is that text.
 	BrokenText = "dial fake://user:secret@host"
 )

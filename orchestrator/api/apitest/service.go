@@ -62,6 +62,9 @@ func (f *Fake) Approve(_ context.Context, id, digest, actor string) (orchestrato
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.Actors = append(f.Actors, "approve "+actor)
+	if id == Busy {
+		return orchestrator.RunView{}, &orchestrator.Problem{Code: orchestrator.CodeUnavailable, Title: "not now", Next: "try again: nothing was stored"}
+	}
 	r, err := f.find(id)
 	if err != nil {
 		return orchestrator.RunView{}, err
