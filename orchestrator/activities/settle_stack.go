@@ -138,7 +138,7 @@ func (a *Activities) lookUp(ctx context.Context, w work) (*catalog.Recovery, err
 		if located.State == providers.FoundSettling {
 			return nil, a.unready(ctx, w, "waits until "+o.Address+" is settled: "+located.Evidence)
 		}
-		out.Objects = append(out.Objects, Recover(o, located, w.row.Recovery.Answered(o.Address)))
+		out.Objects = append(out.Objects, Recover(o, located, w.row.Recovery.Answered(recovered(o, located))))
 	}
 	return out, nil
 }
@@ -188,7 +188,7 @@ func (a *Activities) attempt(ctx context.Context, step string) (terraform.ApplyA
 	if err != nil && !errors.Is(err, journal.ErrNotFound) {
 		return out, fmt.Errorf("result of %s: %w", step, err)
 	}
-	out.StoppedAt = res.StoppedAt
+	out.Step, out.StoppedAt = step, res.StoppedAt
 	for after := int64(0); ; {
 		events, err := a.Journal.Events(ctx, step, after, eventsAtOnce)
 		if err != nil {
@@ -206,9 +206,15 @@ func (a *Activities) attempt(ctx context.Context, step string) (terraform.ApplyA
 	}
 }
 
+// recovered is what is known of an object before anything is decided of it.
+func recovered(o terraform.InFlight, found providers.Located) catalog.Recovered {
+	return catalog.Recovered{Address: o.Address, Type: o.Type, Action: o.Action, Begun: o.Begun, Found: string(found.State), Evidence: found.Evidence}
+}
+
 // Recover decides what becomes of an object that was in flight, from what was found of it and what a person has said. It is pure.
 func Recover(o terraform.InFlight, found providers.Located, said *catalog.Answer) catalog.Recovered {
-	out := catalog.Recovered{Address: o.Address, Type: o.Type, Action: o.Action, Found: string(found.State), Evidence: found.Evidence, Answer: said}
+	out := recovered(o, found)
+	out.Answer = said
 	if o.Action != stacks.ActionCreate {
 		return out // it is in the state: the plan looks at it
 	}

@@ -200,6 +200,17 @@ func TestWhatCannotBeProvenAsks(t *testing.T) {
 	if p := h.recovery().Plan(); len(p.Import) != 1 || p.Import[0].ID != "/x" {
 		t.Errorf("recovery %+v", p)
 	}
+	h.interrupted("ankara") // before it began on anything, so before it took a over
+	if ok, err := h.settle(); err != nil || !ok {
+		t.Fatalf("asked again after an apply that did nothing: %v, %v, %+v", ok, err, h.recovery())
+	}
+	if p := h.recovery().Plan(); len(p.Import) != 1 || p.Import[0].ID != "/x" {
+		t.Errorf("recovery %+v", p)
+	}
+	h.interrupted("ankara", "a")
+	if ok, err := h.settle(); err != nil || ok || len(h.recovery().Questions()) != 1 {
+		t.Errorf("not asked again after an apply that made it anew: %v, %v, %+v", ok, err, h.recovery())
+	}
 }
 
 // TestACancelledRunIsNotSettled: it ends, and what is there is found by the next one.

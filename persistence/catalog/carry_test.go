@@ -239,7 +239,7 @@ func TestAQuestionIsAnswered(t *testing.T) {
 		t.Errorf("after the answer: %+v", r)
 	}
 	rec := r.Regions[0].Recovery
-	if a := rec.Answered("a"); a == nil || a.ID != "/x" || rec.Step != "" {
+	if a := rec.Answered(catalog.Recovered{Address: "a", Evidence: "whatever is seen now"}); a == nil || a.ID != "/x" || rec.Step != "" {
 		t.Errorf("recovery %+v", rec)
 	}
 	_, err = h.Answer(ctx, in)
@@ -261,8 +261,44 @@ func TestLookAgainForgetsTheAnswer(t *testing.T) {
 	r := asking(h)
 	r, err := h.Answer(t.Context(), catalog.AnswerInput{Run: r.ID, Address: "a", Answer: catalog.Answer{Kind: catalog.AnswerAgain, Actor: "grace"}})
 	h.must(err)
-	if r.Phase != stacks.PhasePlanning || r.Regions[0].Recovery.Answered("a") != nil {
+	if r.Phase != stacks.PhasePlanning || r.Regions[0].Recovery.Answered(catalog.Recovered{Address: "a"}) != nil {
 		t.Errorf("run is %s: %+v", r.Phase, r.Regions[0].Recovery)
+	}
+}
+
+// TestAnAnswerStands: what was said holds after a later apply too, where that did not begin on the object and what is seen is the same.
+func TestAnAnswerStands(t *testing.T) {
+	t.Parallel()
+	said := catalog.Recovered{
+		Address: "a", Action: stacks.ActionCreate, Begun: "run/ankara/apply.1", Found: "unknown", Evidence: "no right to look",
+		Answer: &catalog.Answer{Kind: catalog.AnswerAbsent},
+	}
+	for name, c := range map[string]struct {
+		step   string
+		change func(*catalog.Recovered)
+		want   bool
+	}{
+		"the same is seen after another apply":    {"apply.2", func(*catalog.Recovered) {}, true},
+		"another apply has begun on it":           {"apply.2", func(o *catalog.Recovered) { o.Begun = "run/ankara/apply.2" }, false},
+		"something else is done to it":            {"apply.2", func(o *catalog.Recovered) { o.Action = stacks.ActionDelete }, false},
+		"something else is found":                 {"apply.2", func(o *catalog.Recovered) { o.Found = "foreign" }, false},
+		"the evidence is another":                 {"apply.2", func(o *catalog.Recovered) { o.Evidence = "seen" }, false},
+		"it is another object":                    {"apply.2", func(o *catalog.Recovered) { o.Address = "b" }, false},
+		"just answered, whatever is seen":         {"", func(o *catalog.Recovered) { o.Evidence = "seen" }, true},
+		"just answered, and another one is meant": {"", func(o *catalog.Recovered) { o.Address = "b" }, false},
+	} {
+		now := said
+		now.Answer = nil
+		c.change(&now)
+		r := &catalog.Recovery{Step: c.step, Objects: []catalog.Recovered{said}}
+		if got := r.Answered(now); (got != nil) != c.want {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	old := said
+	old.Begun = ""
+	if (&catalog.Recovery{Step: "apply.2", Objects: []catalog.Recovered{old}}).Answered(old) != nil {
+		t.Error("an answer that does not say of which apply it is")
 	}
 }
 
@@ -272,7 +308,7 @@ func TestRecoveryPlan(t *testing.T) {
 	if !p.Anew || len(p.Import) != 1 || p.Import[0] != (stacks.Import{Address: "a", ID: "1"}) || !slices.Equal(p.Untaint, []string{"b"}) {
 		t.Errorf("%+v", p)
 	}
-	if none := (*catalog.Recovery)(nil); !none.Plan().Empty() || none.Questions() != nil || none.Answered("a") != nil {
+	if none := (*catalog.Recovery)(nil); !none.Plan().Empty() || none.Questions() != nil || none.Answered(catalog.Recovered{Address: "a"}) != nil {
 		t.Error("nothing is not empty")
 	}
 }

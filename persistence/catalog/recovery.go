@@ -28,6 +28,8 @@ type Recovered struct {
 	Address string        `json:"address"`
 	Type    string        `json:"type"`
 	Action  stacks.Action `json:"action"`
+	// Begun is the apply step in which terraform was working on it last.
+	Begun string `json:"begun,omitempty"`
 	// Found is the provider's word, like "present"; Evidence says to people by what it was found.
 	Found    string `json:"found"`
 	Evidence string `json:"evidence"`
@@ -89,13 +91,17 @@ func (r *Recovery) Questions() (out []Recovered) {
 	return out
 }
 
-// Answered is what a person has said of an address, or nil. What was said before a later apply (Step is set then) is said of the past.
-func (r *Recovery) Answered(address string) *Answer {
-	if r == nil || r.Step != "" {
+// Answered is what a person has said of what is found now, or nil. After a later apply (Step is set then) an answer is still one where that
+// apply did not begin on the object and the evidence is the same: else it was said of the past.
+func (r *Recovery) Answered(now Recovered) *Answer {
+	if r == nil {
 		return nil
 	}
 	for _, o := range r.Objects {
-		if o.Address == address {
+		if o.Address == now.Address {
+			if r.Step != "" && (o.Begun == "" || o.Begun != now.Begun || o.Action != now.Action || o.Found != now.Found || o.Evidence != now.Evidence) {
+				return nil
+			}
 			return o.Answer
 		}
 	}

@@ -10,6 +10,8 @@ import (
 
 // ApplyAttempt is what one launch of an apply has left: its events in order and how it ended.
 type ApplyAttempt struct {
+	// Step is the ID of the step whose attempt it was.
+	Step   string
 	Events []StreamEvent
 	// StoppedAt is when terraform was told to stop, zero where it was not: what fails after it was stopped by us, not by itself.
 	StoppedAt time.Time
@@ -26,6 +28,8 @@ type InFlight struct {
 	// Tainted says that the state has the object as tainted, which only the interruption did: its create did not fail by itself, and no
 	// provisioner was at work (one that was cut short cannot be run again by an untaint).
 	Tainted bool
+	// Begun is the step in which terraform began this, the last time that it did.
+	Begun string
 }
 
 // FindInFlight tells which objects the last attempts at applying one stack (oldest first) have left unfinished, by address. The state is
@@ -45,7 +49,7 @@ func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
 	var out []InFlight
 	for address, w := range open {
 		r, known := have[address]
-		object := InFlight{Address: address, Type: w.typ, Action: w.action, InState: known}
+		object := InFlight{Address: address, Type: w.typ, Action: w.action, InState: known, Begun: w.step}
 		switch {
 		case w.action == stacks.ActionCreate && known && (!r.Tainted || w.done):
 			continue
@@ -67,7 +71,7 @@ func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
 
 // work is what terraform has begun on one address.
 type work struct {
-	typ         string
+	step, typ   string
 	action      stacks.Action
 	provisioned bool
 	done        bool
@@ -90,7 +94,7 @@ func (a ApplyAttempt) follow(open map[string]work) {
 		switch e.Type {
 		case EventApplyStart:
 			if changes(e.Action) {
-				open[e.Address] = work{typ: e.Resource, action: e.Action}
+				open[e.Address] = work{step: a.Step, typ: e.Resource, action: e.Action}
 			}
 		case EventProvisionStart:
 			if w, ok := open[e.Address]; ok {
