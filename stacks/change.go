@@ -30,6 +30,9 @@ type Change struct {
 	// same yes where it is the same.
 	Then       bool              `json:"then,omitempty"`
 	Attributes []AttributeChange `json:"attributes,omitempty"`
+	// Keeps are, of a replacement, what the new object gets as the old one had it. With Attributes they are all that is known of the new one, by
+	// which its making is told again where an interruption came between the halves.
+	Keeps []AttributeChange `json:"keeps,omitempty"`
 	// Restores are the paths of the attributes that go back to what the newest state says: what became of the object since is undone.
 	Restores []string `json:"restores,omitempty"`
 }

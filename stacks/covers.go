@@ -13,8 +13,9 @@ import (
 // cannot tell is not covered. Both must be of one rendering of the stack, so that a sensitive value, which is not here, is the same.
 //
 // What was approved may be done in part, so less is covered. "Create A" covers the import of A and the update of it in place to the values
-// that were approved. A replacement, a forgetting and an update of something that exists are covered by exactly the same alone (the values
-// that a replacement keeps were not shown, so its second half asks again), a delete by the delete of the same object. An engine's version or
+// that were approved. A replacement, a forgetting and an update of something that exists are covered by exactly the same alone, a delete by the
+// delete of the same object. Of a replacement that was cut short between its halves the other half is covered: the making of the new object, with
+// the values that were shown or kept, where the old one is gone; the delete of the old one, which the state calls deposed, where the new one is there. An engine's version or
 // a deletion protection changes only where exactly that change was approved. "Known after apply" covers what it has become. Where the update
 // of an object was cut short (its address is among halfway), what that left of it may go back to what the state says: a server that was
 // being restarted is started.
@@ -25,6 +26,9 @@ func Covers(approved, now []Change, halfway ...string) (ok bool, why string) {
 		}
 		i := slices.IndexFunc(approved, func(a Change) bool { return a.Address == n.Address })
 		if i < 0 {
+			if old, is := n.deposed(); is && slices.ContainsFunc(approved, func(a Change) bool { return a.Address == old && endsReplacement(a, n) }) {
+				continue
+			}
 			return false, fmt.Sprintf("%s of %s was not part of it", n.Action, n.Address)
 		}
 		if slices.Contains(halfway, n.Address) && approved[i].Action == ActionUpdate && n.Action == ActionUpdate {
@@ -55,7 +59,7 @@ func beyond(a, n Change) string {
 	case strings.HasPrefix(n.Address, "output."):
 		return beyondOutput(a, n)
 	}
-	makes := a.Action == ActionCreate
+	makes := a.Action == ActionCreate || a.Action == ActionReplace
 	switch n.Action {
 	case ActionNoop:
 		if !n.Importing || makes || a.Importing {
@@ -67,7 +71,7 @@ func beyond(a, n Change) string {
 			return beyondMaking(a, n)
 		}
 	case ActionUpdate:
-		if makes {
+		if a.Action == ActionCreate || makes && n.Importing { // what is in the state under the address of a replacement may be the old object
 			return beyondMaking(a, n)
 		}
 		if a.Action == ActionUpdate {
@@ -95,7 +99,7 @@ func beyondOutput(a, n Change) string {
 
 // beyondMaking compares what is to be made or finished with what was approved to be made. A create makes all of it, an update the rest.
 func beyondMaking(a, n Change) string {
-	want := leavesOf(a.Attributes)
+	want := leavesOf(slices.Concat(a.Keeps, a.Attributes))
 	for _, c := range n.Attributes {
 		if n.Action == ActionUpdate && guarded(c.Path) && !c.Unknown {
 			return c.Path + " of something that exists may only change where exactly that was approved"
@@ -163,9 +167,39 @@ func beyondDelete(a, n Change) string {
 	return ""
 }
 
+// deposed tells the address of the object that replaced this one, where this one is only still there to be deleted.
+func (c Change) deposed() (address string, is bool) {
+	address, _, is = strings.Cut(c.Address, " (deposed ")
+	return address, is
+}
+
+// endsReplacement reports whether n is the delete of the old object of the replacement a: by an identity that the new one does not have, and
+// against none that was shown or kept.
+func endsReplacement(a, n Change) bool {
+	if a.Action != ActionReplace || n.Action != ActionDelete || a.Type != n.Type {
+		return false
+	}
+	proven := false
+	for _, c := range n.Attributes {
+		if !slices.Contains(identities, c.Path) {
+			continue
+		}
+		same := func(x AttributeChange) bool {
+			return x.Path == c.Path && x.Before == c.Before && !x.Sensitive && !c.Sensitive
+		}
+		switch i := slices.IndexFunc(a.Attributes, same); {
+		case i >= 0:
+			proven = proven || c.Before != "" && c.Before != "null" && (a.Attributes[i].Unknown || a.Attributes[i].After != c.Before)
+		case !slices.ContainsFunc(a.Keeps, same):
+			return false
+		}
+	}
+	return proven
+}
+
 // beyondSame wants exactly the same change.
 func beyondSame(a, n Change) string {
-	if a.Importing == n.Importing && a.Reason == n.Reason && slices.Equal(a.Attributes, n.Attributes) {
+	if a.Importing == n.Importing && a.Reason == n.Reason && slices.Equal(a.Attributes, n.Attributes) && slices.Equal(a.Keeps, n.Keeps) {
 		return ""
 	}
 	return "it is not exactly what was approved"

@@ -12,6 +12,9 @@ import (
 type differ struct {
 	replace [][]step
 	changes []stacks.AttributeChange
+	// keeping collects in kept what stays the same too.
+	keeping bool
+	kept    []stacks.AttributeChange
 }
 
 func (d *differ) diff(path []step, before, after *value) {
@@ -22,6 +25,7 @@ func (d *differ) diff(path []step, before, after *value) {
 	case after != nil && after.unknown || before != nil && before.unknown:
 		d.shown(path, before, after)
 	case !before.marked() && !after.marked() && same(before, after):
+		d.keep(path, after)
 	case before.plain() && after.plain():
 		d.shown(path, before, after)
 	default:
@@ -35,6 +39,20 @@ func (d *differ) hidden(path []step, before, after *value) {
 	markMoved := before != nil && after != nil && before.sensitive != after.sensitive
 	if unknown || markMoved || !same(before, after) {
 		d.add(stacks.AttributeChange{Path: pathText(path), Sensitive: true, Unknown: unknown, Forces: d.forces(path)})
+	} else if d.keeping {
+		d.kept = append(d.kept, stacks.AttributeChange{Path: pathText(path), Sensitive: true})
+	}
+}
+
+// keep notes a value that stays as it is, in the words that its making would have. Nothing in it is sensitive.
+func (d *differ) keep(path []step, stays *value) {
+	if !d.keeping || len(path) == 0 {
+		return
+	}
+	made := differ{}
+	made.diff(path, nil, stays)
+	for _, c := range made.changes {
+		d.kept = append(d.kept, stacks.AttributeChange{Path: c.Path, Before: c.After, After: c.After})
 	}
 }
 

@@ -106,6 +106,7 @@ func readyChanges(list []objectChange, dataBearing []string, hide hider) []stack
 	for _, o := range list {
 		if c, ok := o.change(dataBearing); ok {
 			hide.mask(c.Attributes)
+			hide.mask(c.Keeps)
 			changes = append(changes, c)
 		}
 	}
@@ -127,11 +128,11 @@ func (o objectChange) change(dataBearing []string) (stacks.Change, bool) {
 		c.Address += " (deposed " + o.deposed + ")"
 	}
 	c.DataBearing = slices.Contains(dataBearing, o.typ) && !strings.HasPrefix(localAddress(o.address), "data.")
-	d := differ{replace: o.replace}
+	d := differ{replace: o.replace, keeping: o.action == stacks.ActionReplace}
 	if o.action != stacks.ActionForget && o.action != stacks.ActionNoop {
 		d.diff(nil, o.before, o.after)
 	}
-	c.Attributes = d.changes
+	c.Attributes, c.Keeps = d.changes, d.kept
 	return c, true
 }
 
