@@ -77,14 +77,11 @@ func (k *Keyring) change(f func([]key) ([]key, error)) error {
 	if err != nil {
 		return fmt.Errorf("write the keyring: %w", err)
 	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := disk.rename(tmp, path); err != nil {
 		_ = os.Remove(tmp)
 		return fmt.Errorf("write the keyring: %w", err)
 	}
-	if err := syncDir(path); err != nil {
-		return fmt.Errorf("write the keyring: %w", err)
-	}
-	keys, s, err := load(path)
+	keys, s, err := loadDurable(path)
 	if err != nil {
 		return err
 	}
@@ -102,13 +99,10 @@ func first(src Source) ([]key, stamp, error) {
 		return nil, stamp{}, err
 	}
 	defer func() { _ = os.Remove(tmp) }()
-	if err := os.Link(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := disk.link(tmp, path); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, stamp{}, err
 	}
-	if err := syncDir(path); err != nil {
-		return nil, stamp{}, err
-	}
-	return load(path)
+	return loadDurable(path)
 }
 
 // write puts the ring into a synced 0600 file beside path.
@@ -117,24 +111,7 @@ func write(path string, keys []key) (tmp string, err error) {
 	if err != nil {
 		return "", err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+FileName+"-*") // mode 0600
-	if err != nil {
-		return "", err
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
-	}
-	return f.Name(), nil
-}
-
-// syncDir makes a rename in path's directory last.
-func syncDir(path string) error {
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return disk.writeTemp(filepath.Dir(path), append(text, '\n'))
 }
 
 func generate() key {

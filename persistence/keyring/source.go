@@ -63,7 +63,7 @@ func Open(src Source, create bool) (*Keyring, error) {
 		}
 		return k, k.use(keys, stamp{})
 	}
-	keys, s, err := load(src.file())
+	keys, s, err := loadDurable(src.file())
 	if errors.Is(err, fs.ErrNotExist) {
 		if !create {
 			return nil, fmt.Errorf("%w: %s is missing, but sealed data exists (%s)", ErrLost, src.file(), src.bringBack())
@@ -209,6 +209,19 @@ func load(path string) ([]key, stamp, error) {
 	return keys, stamp{size: info.Size(), mod: info.ModTime(), info: info}, nil
 }
 
+// loadDurable reads a ring file whose keys may seal. Whoever has just put it there may not have synced its directory yet: a loss of power would
+// leave what is sealed and not the key.
+func loadDurable(path string) ([]key, stamp, error) {
+	keys, s, err := load(path)
+	if err != nil {
+		return nil, stamp{}, err
+	}
+	if err := disk.syncDir(filepath.Dir(path)); err != nil {
+		return nil, stamp{}, fmt.Errorf("keyring: %w", err)
+	}
+	return keys, s, nil
+}
+
 // refresh reads the ring's file again if it has changed. A file that is away for a moment is not: the keys in memory stay.
 func (k *Keyring) refresh() error {
 	path := k.src.file()
@@ -225,7 +238,7 @@ func (k *Keyring) refresh() error {
 	if same {
 		return nil
 	}
-	keys, s, err := load(path)
+	keys, s, err := loadDurable(path)
 	if err != nil {
 		return err
 	}
