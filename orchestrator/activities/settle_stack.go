@@ -189,6 +189,9 @@ func (a *Activities) attempt(ctx context.Context, step string) (terraform.ApplyA
 		return out, fmt.Errorf("result of %s: %w", step, err)
 	}
 	out.Step, out.StoppedAt = step, res.StoppedAt
+	if out.Replaces, err = a.replaces(ctx, step); err != nil {
+		return out, err
+	}
 	for after := int64(0); ; {
 		events, err := a.Journal.Events(ctx, step, after, eventsAtOnce)
 		if err != nil {
@@ -211,12 +214,41 @@ func recovered(o terraform.InFlight, found providers.Located) catalog.Recovered 
 	return catalog.Recovered{Address: o.Address, Type: o.Type, Action: o.Action, Begun: o.Begun, Found: string(found.State), Evidence: found.Evidence}
 }
 
+// replaces lists the addresses of what the plan of an apply step replaces; none where that plan is not kept any more.
+func (a *Activities) replaces(ctx context.Context, id string) (out []string, err error) {
+	step, err := a.Journal.Step(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("step %s: %w", id, err)
+	}
+	art, err := a.Journal.Artifact(ctx, step.Artifact)
+	if errors.Is(err, journal.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("artifact of %s: %w", id, err)
+	}
+	for _, c := range art.Changes {
+		if c.Action == stacks.ActionReplace {
+			out = append(out, c.Address)
+		}
+	}
+	return out, nil
+}
+
 // Recover decides what becomes of an object that was in flight, from what was found of it and what a person has said. It is pure.
 func Recover(o terraform.InFlight, found providers.Located, said *catalog.Answer) catalog.Recovered {
 	out := recovered(o, found)
 	out.Answer = said
 	if o.Action != stacks.ActionCreate {
 		return out // it is in the state: the plan looks at it
+	}
+	if o.Beside && found.State != providers.FoundAbsent && (said == nil || said.Kind != catalog.AnswerAbsent) {
+		out.Question = fmt.Sprintf("an apply was interrupted while it made %s beside the object that it replaces; what there is of the new one cannot be taken over: remove it, then say that it is absent: %s",
+			o.Address, found.Evidence)
+		return out
+	}
+	if o.Beside {
+		return out
 	}
 	present, id := found.State == providers.FoundPresent, found.ImportID
 	healthy := found.Healthy

@@ -22,6 +22,8 @@ func TestRecover(t *testing.T) {
 	tainted.InState, tainted.Tainted = true, true
 	half := tainted
 	half.Tainted = false // a provisioner was cut short
+	beside := create
+	beside.InState, beside.Beside = true, true
 	update := create
 	update.Action, update.InState = stacks.ActionUpdate, true
 	found := func(s providers.FoundState, healthy bool) providers.Located {
@@ -40,22 +42,27 @@ func TestRecover(t *testing.T) {
 		untaint bool
 		asks    string
 	}{
-		"absent":                        {object: create, found: found(providers.FoundAbsent, false)},
-		"present":                       {object: create, found: found(providers.FoundPresent, true), id: "/a"},
-		"present, not healthy":          {object: create, found: found(providers.FoundPresent, false), id: "/a"},
-		"foreign":                       {object: create, found: found(providers.FoundForeign, false), asks: "not ours is in its place: seen"},
-		"unknown":                       {object: create, found: found(providers.FoundUnknown, false), asks: "cannot be proven whether that exists: seen"},
-		"unknown, said to be there":     {object: create, found: found(providers.FoundUnknown, false), said: adopt, id: "/b"},
-		"unknown, said not to be there": {object: create, found: found(providers.FoundUnknown, false), said: absent},
-		"foreign, said not to be there": {object: create, found: found(providers.FoundForeign, false), said: absent},
-		"what can be proven is":         {object: create, found: found(providers.FoundPresent, true), said: absent, id: "/a"},
-		"tainted and healthy":           {object: tainted, found: found(providers.FoundPresent, true), untaint: true},
-		"tainted and not healthy":       {object: tainted, found: found(providers.FoundPresent, false)},
-		"tainted and gone":              {object: tainted, found: found(providers.FoundAbsent, false)},
-		"tainted, unknown":              {object: tainted, found: found(providers.FoundUnknown, false), asks: "cannot be proven"},
-		"tainted, said to be whole":     {object: tainted, found: found(providers.FoundUnknown, false), said: adopt, untaint: true},
-		"tainted by a provisioner":      {object: half, found: found(providers.FoundPresent, true)},
-		"an update":                     {object: update, found: found(providers.FoundUnknown, false)},
+		"absent":                             {object: create, found: found(providers.FoundAbsent, false)},
+		"present":                            {object: create, found: found(providers.FoundPresent, true), id: "/a"},
+		"present, not healthy":               {object: create, found: found(providers.FoundPresent, false), id: "/a"},
+		"foreign":                            {object: create, found: found(providers.FoundForeign, false), asks: "not ours is in its place: seen"},
+		"unknown":                            {object: create, found: found(providers.FoundUnknown, false), asks: "cannot be proven whether that exists: seen"},
+		"unknown, said to be there":          {object: create, found: found(providers.FoundUnknown, false), said: adopt, id: "/b"},
+		"unknown, said not to be there":      {object: create, found: found(providers.FoundUnknown, false), said: absent},
+		"foreign, said not to be there":      {object: create, found: found(providers.FoundForeign, false), said: absent},
+		"what can be proven is":              {object: create, found: found(providers.FoundPresent, true), said: absent, id: "/a"},
+		"tainted and healthy":                {object: tainted, found: found(providers.FoundPresent, true), untaint: true},
+		"tainted and not healthy":            {object: tainted, found: found(providers.FoundPresent, false)},
+		"tainted and gone":                   {object: tainted, found: found(providers.FoundAbsent, false)},
+		"tainted, unknown":                   {object: tainted, found: found(providers.FoundUnknown, false), asks: "cannot be proven"},
+		"tainted, said to be whole":          {object: tainted, found: found(providers.FoundUnknown, false), said: adopt, untaint: true},
+		"tainted by a provisioner":           {object: half, found: found(providers.FoundPresent, true)},
+		"beside the old one, absent":         {object: beside, found: found(providers.FoundAbsent, false)},
+		"beside the old one, present":        {object: beside, found: found(providers.FoundPresent, true), asks: "beside the object that it replaces"},
+		"beside the old one, unknown":        {object: beside, found: found(providers.FoundUnknown, false), asks: "remove it, then say that it is absent"},
+		"beside the old one, adopted":        {object: beside, found: found(providers.FoundUnknown, false), said: adopt, asks: "cannot be taken over"},
+		"beside the old one, said to be off": {object: beside, found: found(providers.FoundPresent, true), said: absent},
+		"an update":                          {object: update, found: found(providers.FoundUnknown, false)},
 	} {
 		got := Recover(c.object, c.found, c.said)
 		if got.ImportID != c.id || got.Untaint != c.untaint || (c.asks == "") != (got.Question == "") || !strings.Contains(got.Question, c.asks) || got.Evidence != "seen" {

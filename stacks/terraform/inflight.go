@@ -13,6 +13,8 @@ type ApplyAttempt struct {
 	// Step is the ID of the step whose attempt it was.
 	Step   string
 	Events []StreamEvent
+	// Replaces are the addresses of the objects that its plan replaces.
+	Replaces []string
 	// StoppedAt is when terraform was told to stop, zero where it was not: what fails after it was stopped by us, not by itself.
 	StoppedAt time.Time
 }
@@ -28,6 +30,9 @@ type InFlight struct {
 	// Tainted says that the state has the object as tainted, which only the interruption did: its create did not fail by itself, and no
 	// provisioner was at work (one that was cut short cannot be run again by an untaint).
 	Tainted bool
+	// Beside says that it was being made beside the object that it replaces, which the state still has under its address: whatever there is of
+	// it cannot be taken into the state there.
+	Beside bool
 	// Begun is the step in which terraform began this, the last time that it did.
 	Begun string
 }
@@ -40,10 +45,12 @@ func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
 	for _, a := range attempts {
 		a.follow(open)
 	}
-	have := map[string]StateResource{}
+	have, deposed := map[string]StateResource{}, map[string]bool{}
 	for _, r := range state.Resources {
 		if r.Deposed == "" {
 			have[r.Address] = r
+		} else {
+			deposed[r.Address] = true
 		}
 	}
 	var out []InFlight
@@ -51,6 +58,8 @@ func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
 		r, known := have[address]
 		object := InFlight{Address: address, Type: w.typ, Action: w.action, InState: known, Begun: w.step}
 		switch {
+		case w.action == stacks.ActionCreate && known && !w.done && w.beside && !deposed[address]:
+			object.Beside = true
 		case w.action == stacks.ActionCreate && known && (!r.Tainted || w.done):
 			continue
 		case w.action == stacks.ActionCreate && known:
@@ -75,12 +84,15 @@ type work struct {
 	action      stacks.Action
 	provisioned bool
 	done        bool
+	// beside is set where it replaces something that was not deleted before.
+	beside bool
 	// unsaid is set where it failed and terraform was killed before it said why: that may have been the object's own fault.
 	unsaid bool
 }
 
 // follow moves what is open by the events of one attempt.
 func (a ApplyAttempt) follow(open map[string]work) {
+	deleted := map[string]bool{}
 	died, own, exists := false, map[string]bool{}, map[string]bool{} // that a plugin died is said of no address
 	for _, e := range a.Events {
 		if d, ok := DiagnosticOf(e); ok && d.Severity == stacks.SeverityError {
@@ -94,7 +106,10 @@ func (a ApplyAttempt) follow(open map[string]work) {
 		switch e.Type {
 		case EventApplyStart:
 			if changes(e.Action) {
-				open[e.Address] = work{step: a.Step, typ: e.Resource, action: e.Action}
+				open[e.Address] = work{
+					step: a.Step, typ: e.Resource, action: e.Action,
+					beside: e.Action == stacks.ActionCreate && slices.Contains(a.Replaces, e.Address) && !deleted[e.Address],
+				}
 			}
 		case EventProvisionStart:
 			if w, ok := open[e.Address]; ok {
@@ -107,6 +122,7 @@ func (a ApplyAttempt) follow(open map[string]work) {
 				open[e.Address] = w
 				continue
 			}
+			deleted[e.Address] = deleted[e.Address] || open[e.Address].action == stacks.ActionDelete
 			delete(open, e.Address)
 		case EventApplyErrored:
 			stopped := !a.StoppedAt.IsZero() && (jumped || !e.Time.Before(a.StoppedAt))

@@ -48,6 +48,9 @@ func TestFindInFlight(t *testing.T) {
 	made := []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate}}
 	untaintable := []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate, InState: true, Tainted: true}}
 	one := func(events ...StreamEvent) []ApplyAttempt { return []ApplyAttempt{{Events: events}} }
+	beside := func(events ...StreamEvent) []ApplyAttempt {
+		return []ApplyAttempt{{Events: events, Replaces: []string{a}}}
+	}
 	stopped := func(second int, events ...StreamEvent) []ApplyAttempt {
 		return []ApplyAttempt{{Events: events, StoppedAt: begin.Add(time.Duration(second) * time.Second)}}
 	}
@@ -75,18 +78,22 @@ func TestFindInFlight(t *testing.T) {
 		"a create that failed before it":                         {one(start, errored, said(a, "no such size"), died()), nil, nil},
 		"two, by address": {one(hook(EventApplyStart, b, stacks.ActionCreate, 1), start), nil,
 			[]InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate}, {Address: b, Type: "db", Action: stacks.ActionCreate}}},
-		"an update that was cut":           {one(update), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
-		"an update that is gone":           {one(update), nil, nil},
-		"a delete that was cut":            {one(remove), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionDelete, InState: true}}},
-		"a delete that is done":            {one(remove), nil, nil},
-		"the second half of a replacement": {one(remove, hook(EventApplyComplete, a, stacks.ActionDelete, 2), start), nil, made},
-		"a deposed object is none":         {one(start), []StateResource{{Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, made},
-		"a later attempt ended it":         {append(one(start), one(start, complete)...), []StateResource{whole(a)}, nil},
-		"a later attempt found it there":   {append(one(start), one(start, errored, said(a, "DBInstanceAlreadyExists"))...), nil, made},
-		"the first attempt found it there": {one(start, errored, said(a, "DBInstanceAlreadyExists")), nil, made},
-		"a later attempt failed otherwise": {append(one(start), one(start, errored, said(a, "no such size"))...), nil, nil},
-		"a later attempt cut it again":     {append(one(start, complete), one(update)...), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
-		"a read":                           {one(hook(EventApplyStart, "data.db.a", stacks.ActionRead, 1)), nil, nil},
+		"an update that was cut":                          {one(update), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
+		"an update that is gone":                          {one(update), nil, nil},
+		"a delete that was cut":                           {one(remove), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionDelete, InState: true}}},
+		"a delete that is done":                           {one(remove), nil, nil},
+		"the second half of a replacement":                {one(remove, hook(EventApplyComplete, a, stacks.ActionDelete, 2), start), nil, made},
+		"a replacement made beside the old one":           {beside(start), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate, InState: true, Beside: true}}},
+		"one that is there, the old one deposed":          {beside(start), []StateResource{whole(a), {Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, nil},
+		"one that was made beside it":                     {beside(start, complete), []StateResource{whole(a)}, nil},
+		"one that was made after the old one was deleted": {beside(remove, hook(EventApplyComplete, a, stacks.ActionDelete, 2), start), []StateResource{whole(a)}, nil},
+		"a deposed object is none":                        {one(start), []StateResource{{Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, made},
+		"a later attempt ended it":                        {append(one(start), one(start, complete)...), []StateResource{whole(a)}, nil},
+		"a later attempt found it there":                  {append(one(start), one(start, errored, said(a, "DBInstanceAlreadyExists"))...), nil, made},
+		"the first attempt found it there":                {one(start, errored, said(a, "DBInstanceAlreadyExists")), nil, made},
+		"a later attempt failed otherwise":                {append(one(start), one(start, errored, said(a, "no such size"))...), nil, nil},
+		"a later attempt cut it again":                    {append(one(start, complete), one(update)...), []StateResource{whole(a)}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionUpdate, InState: true}}},
+		"a read":                                          {one(hook(EventApplyStart, "data.db.a", stacks.ActionRead, 1)), nil, nil},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
