@@ -74,15 +74,50 @@ func Restore(ctx context.Context, o RestoreOptions) (out Restored, err error) {
 		return out, fmt.Errorf("copy the backup: %w", err)
 	}
 	why := fmt.Sprintf("restored from the backup of %s", out.Manifest.At.Format(time.RFC3339))
-	if out.Epoch, err = markRestored(ctx, staging, keys, why, before); err != nil {
+	if out.Epoch, err = markStaged(ctx, staging, keys, why, before); err != nil {
 		return out, err
 	}
-	out.Aside = filepath.Join(o.Data, "before-restore-"+o.At.UTC().Format("20060102T150405Z"))
+	out.Aside = asideOf(o)
 	return out, swapStore(o.Data, staging, out.Aside, o.TemporalFile)
 }
 
-// MarkRestored makes a store that other tools put back (pg_restore) what Restore makes of one: its open runs ended, its epoch raised, read-only.
-func MarkRestored(ctx context.Context, cat *catalog.Catalog, jour *journal.Journal, why string, above int64) (epoch int64, err error) {
+// asideOf is where what lay in a data directory before is kept.
+func asideOf(o RestoreOptions) string {
+	return filepath.Join(o.Data, "before-restore-"+o.At.UTC().Format("20060102T150405Z"))
+}
+
+// RestoreInPlace makes a store that other tools put back (pg_restore) what Restore makes of one: its open runs ended, its epoch raised,
+// read-only. Nobody may work on it: no runner of this data directory, and no server or worker anywhere. What Temporal's file and runners have
+// left of the store before is moved aside. From is not read.
+func RestoreInPlace(ctx context.Context, cat *catalog.Catalog, jour *journal.Journal, o RestoreOptions) (out Restored, err error) {
+	if o.TemporalFile == "" {
+		return out, errors.New("restore: the name of Temporal's file is missing")
+	}
+	if _, err := cat.Installation(ctx); err != nil {
+		return out, fmt.Errorf("the keyring does not open this store: %w", err)
+	}
+	if err := locksAreFree(o.Data); err != nil {
+		return out, err
+	}
+	others, err := cat.Store().Listeners(ctx)
+	if err != nil {
+		return out, err
+	}
+	if len(others) > 0 {
+		return out, busy("a server or a worker listens to the store from " + strings.Join(others, ", "))
+	}
+	out.Aside = asideOf(o)
+	if err := os.Mkdir(out.Aside, 0o700); err != nil {
+		return out, fmt.Errorf("a place for what is moved aside: %w", err)
+	}
+	if out.Epoch, err = markRestored(ctx, cat, jour, "restored by other tools, marked at "+o.At.UTC().Format(time.RFC3339), 0); err != nil {
+		return out, err
+	}
+	return out, errors.Join(moveWork(o.Data, out.Aside, o.TemporalFile), syncDir(o.Data))
+}
+
+// markRestored ends the runs that were open in a store that was put back, raises its epoch, and makes it read-only.
+func markRestored(ctx context.Context, cat *catalog.Catalog, jour *journal.Journal, why string, above int64) (epoch int64, err error) {
 	err = cat.MarkRestored(ctx, why, func(tx *store.Tx) error {
 		epoch, err = jour.Refence(tx, above)
 		return err
@@ -107,8 +142,8 @@ func settleOld(ctx context.Context, data string, keys *keyring.Keyring) (epoch i
 	return epoch
 }
 
-// markRestored checks a staged store and marks it. It is closed, and has no log beside it, when it takes its place.
-func markRestored(ctx context.Context, staging string, keys *keyring.Keyring, why string, above int64) (epoch int64, err error) {
+// markStaged checks a staged store and marks it. It is closed, and has no log beside it, when it takes its place.
+func markStaged(ctx context.Context, staging string, keys *keyring.Keyring, why string, above int64) (epoch int64, err error) {
 	st, err := store.Open(ctx, staging)
 	if err != nil {
 		return 0, err
@@ -125,7 +160,7 @@ func markRestored(ctx context.Context, staging string, keys *keyring.Keyring, wh
 	if _, err := cat.Installation(ctx); err != nil {
 		return 0, fmt.Errorf("the keyring does not open this backup: %w", err)
 	}
-	return MarkRestored(ctx, cat, journal.New(st, keys), why, above)
+	return markRestored(ctx, cat, journal.New(st, keys), why, above)
 }
 
 // swapStore moves what was there aside and puts the staged store in its place. The old store stays where it is until the new one takes its
@@ -138,30 +173,58 @@ func swapStore(data, staging, aside, temporalFile string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("move the old store aside: %w", err)
 	}
-	for _, name := range []string{
-		store.FileName + "-wal", store.FileName + "-shm",
-		temporalFile, temporalFile + "-wal", temporalFile + "-shm", "spool", "work", "check",
-	} {
-		if err := os.Rename(filepath.Join(data, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("move %s aside: %w", name, err)
-		}
+	if err := moveAside(data, aside, store.FileName+"-wal", store.FileName+"-shm"); err != nil {
+		return err
+	}
+	if err := moveWork(data, aside, temporalFile); err != nil {
+		return err
 	}
 	if err := os.Rename(filepath.Join(staging, store.FileName), filepath.Join(data, store.FileName)); err != nil {
 		return fmt.Errorf("put the backup in place: %w", err)
 	}
-	d, err := os.Open(data)
+	return syncDir(data)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// moveWork moves aside what belongs to the store that was there before: Temporal's file, and what runners have left.
+func moveWork(data, aside, temporalFile string) error {
+	return moveAside(data, aside, temporalFile, temporalFile+"-wal", temporalFile+"-shm", "spool", "work", "check")
+}
+
+func moveAside(data, aside string, names ...string) error {
+	for _, name := range names {
+		if err := os.Rename(filepath.Join(data, name), filepath.Join(aside, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("move %s aside: %w", name, err)
+		}
+	}
+	return nil
+}
+
 // nobodyWorks refuses while a runner, a terraform or a worker of this data directory lives: what they do would be lost.
 func nobodyWorks(data string) error {
-	busy := func(what string) error {
-		return &Problem{Code: CodeConflict, Title: "something still works on this data directory", Detail: what, Next: "let it end, or end it; then restore"}
+	if err := locksAreFree(data); err != nil {
+		return err
 	}
-	err := filepath.WalkDir(filepath.Join(data, "locks"), func(path string, d fs.DirEntry, err error) error {
+	if pid := opener(filepath.Join(data, store.FileName)); pid != "" {
+		return busy("process " + pid + " has the store open")
+	}
+	return nil
+}
+
+func busy(what string) error {
+	return &Problem{Code: CodeConflict, Title: "something still works on this data directory or its store", Detail: what, Next: "let it end, or end it; then restore"}
+}
+
+// locksAreFree refuses while a runner or a terraform of this data directory lives.
+func locksAreFree(data string) error {
+	return filepath.WalkDir(filepath.Join(data, "locks"), func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -180,13 +243,6 @@ func nobodyWorks(data string) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	if pid := opener(filepath.Join(data, store.FileName)); pid != "" {
-		return busy("process " + pid + " has the store open")
-	}
-	return nil
 }
 
 // opener is a process that has the file open, as far as this user may look.

@@ -92,7 +92,8 @@ func newRestore(a *app) *cobra.Command {
 backup end as failed, no attempt from before can write any more, and nothing is applied until "meridian fsck" agrees, for the world may
 have moved on since. What was there is kept beside it.
 
---in-place does the same with a store that was put back by other tools, like pg_restore.`,
+--in-place does the same with a store that was put back by other tools, like pg_restore: stop every server and worker, and let runners end,
+before those tools are used.`,
 		Args: arguments(0, 1, "the directory of a backup, or --in-place"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if inPlace != (len(args) == 0) {
@@ -143,14 +144,10 @@ func (a *app) restoreInPlace(ctx context.Context, dir, setting string) error {
 		return err
 	}
 	defer func() { _ = st.Close() }()
-	cat := catalog.New(st, keys)
-	if _, err := cat.Installation(ctx); err != nil {
-		return fmt.Errorf("the keyring does not open this store: %w", err)
-	}
-	epoch, err := orchestrator.MarkRestored(ctx, cat, journal.New(st, keys), "restored by other tools, marked at "+time.Now().UTC().Format(time.RFC3339), 0)
+	v, err := orchestrator.RestoreInPlace(ctx, catalog.New(st, keys), journal.New(st, keys), orchestrator.RestoreOptions{Data: dir, TemporalFile: temporal.FileName, At: time.Now()})
 	if err != nil {
 		return err
 	}
-	a.progress("the epoch is %d; start the server, then look what differs from the world: %s", epoch, a.call("fsck"))
+	a.progress("the epoch is %d; what runners had left is in %s\n  next: start the server, then look what differs from the world: %s", v.Epoch, v.Aside, a.call("fsck"))
 	return nil
 }

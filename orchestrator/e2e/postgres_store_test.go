@@ -6,16 +6,24 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
+	"time"
 
 	"meridian/orchestrator"
 	"meridian/persistence/store"
 	"meridian/persistence/store/storetest"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
+// outage is longer than any transaction waits for a store that is away (10 s), and than any attempt of a step that needs rows (15 s), one after
+// the other: whoever waits has given up and begun again when it ends.
+const outage = 40 * time.Second
+
 // TestStoreInPostgres is the main job with the rows in PostgreSQL: the server is killed in the middle of an apply, and the store goes
-// away for a while in the middle of another. Nothing is lost, and the password is nowhere in clear.
+// away in the middle of it for longer than anybody waits. terraform ends meanwhile; its runner parks, with the spool and the locks, and ships when
+// the store is back. The run goes on by itself, nothing is lost or made twice, and the password is nowhere in clear.
 func TestStoreInPostgres(t *testing.T) {
 	t.Parallel()
 	ledgerFile()
@@ -44,6 +52,7 @@ func TestStoreInPostgres(t *testing.T) {
 	srv.kill()
 	srv = s.serve(slowly)
 	db.Down()
+	down := time.Now()
 	s.eventually("a runner notices", func() error {
 		logs, err := filepath.Glob(filepath.Join(s.data, "logs", "*.log"))
 		for _, log := range logs {
@@ -54,6 +63,18 @@ func TestStoreInPostgres(t *testing.T) {
 		return errors.Join(err, errNotYet)
 	})
 	wantNoPassword(t, s)
+	s.eventually("the outage is over", func() error {
+		if time.Since(down) < outage {
+			return errNotYet
+		}
+		return nil
+	})
+	if left := s.terraforms("apply"); len(left) > 0 {
+		t.Errorf("terraform did not end while the store was away: %+v", left)
+	}
+	if parked := s.parked(); parked != 2 {
+		t.Errorf("%d runners hold their lock and their spool while the store is away, want 2", parked)
+	}
 	db.Up()
 	if v := srv.wantDone(run.ID); len(v.Links) != 1 || v.Links[0].Phase != "verified" {
 		t.Errorf("links = %+v, want one that is verified", v.Links)
@@ -65,6 +86,36 @@ func TestStoreInPostgres(t *testing.T) {
 	if err != nil || bytes.Contains(log, []byte(storetest.Password)) {
 		t.Errorf("the store's password is in the server's log (%v)", err)
 	}
+}
+
+// parked counts the spools of the site whose runner's lock is held.
+func (s *site) parked() (n int) {
+	s.t.Helper()
+	site := terraform.Site{Root: s.data}
+	spools, err := site.Spools()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, dir := range spools {
+		rel, err := filepath.Rel(filepath.Join(s.data, "spool"), dir)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if held(filepath.Join(s.data, "locks", rel+".runner")) {
+			n++
+		}
+	}
+	return n
+}
+
+// held reports whether somebody holds the lock on a file.
+func held(path string) bool {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	return errors.Is(syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB), syscall.EWOULDBLOCK)
 }
 
 // wantNoPassword looks for the store's password in the arguments of every process and in the site's logs.
