@@ -30,8 +30,8 @@ type InFlight struct {
 	// Tainted says that the state has the object as tainted, which only the interruption did: its create did not fail by itself, and no
 	// provisioner was at work (one that was cut short cannot be run again by an untaint).
 	Tainted bool
-	// Beside says that it was being made beside the object that it replaces, which the state still has under its address: whatever there is of
-	// it cannot be taken into the state there.
+	// Beside says that it was being made beside the object that it replaces, which the state still has under its address, as deposed or not.
+	// Whatever there is of the new one cannot be taken into the state there: terraform passes over such an import, and says nothing.
 	Beside bool
 	// Begun is the step in which terraform began this, the last time that it did.
 	Begun string
@@ -64,7 +64,9 @@ func FindInFlight(attempts []ApplyAttempt, state StateFile) []InFlight {
 			continue
 		case w.action == stacks.ActionCreate && known:
 			object.Tainted = !w.provisioned && !w.unsaid
-		case w.action != stacks.ActionCreate && !known:
+		case w.action == stacks.ActionCreate:
+			object.Beside = deposed[address]
+		case !known:
 			continue
 		}
 		out = append(out, object)

@@ -87,7 +87,7 @@ func TestFindInFlight(t *testing.T) {
 		"one that is there, the old one deposed":          {beside(start), []StateResource{whole(a), {Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, nil},
 		"one that was made beside it":                     {beside(start, complete), []StateResource{whole(a)}, nil},
 		"one that was made after the old one was deleted": {beside(remove, hook(EventApplyComplete, a, stacks.ActionDelete, 2), start), []StateResource{whole(a)}, nil},
-		"a deposed object is none":                        {one(start), []StateResource{{Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, made},
+		"beside one that is deposed":                      {one(start), []StateResource{{Address: a, Type: "db", Mode: "managed", Deposed: "1234"}}, []InFlight{{Address: a, Type: "db", Action: stacks.ActionCreate, Beside: true}}},
 		"a later attempt ended it":                        {append(one(start), one(start, complete)...), []StateResource{whole(a)}, nil},
 		"a later attempt found it there":                  {append(one(start), one(start, errored, said(a, "DBInstanceAlreadyExists"))...), nil, made},
 		"the first attempt found it there":                {one(start, errored, said(a, "DBInstanceAlreadyExists")), nil, made},
