@@ -55,6 +55,9 @@ func (r *Reconciler) Run(ctx context.Context) {
 			if err := r.acts.PruneDrift(ctx); err != nil {
 				r.logger.Warn("prune checks for drift", "error", err)
 			}
+			if err := r.acts.PruneRuns(ctx); err != nil && ctx.Err() == nil {
+				r.logger.Warn("prune old runs", "error", err)
+			}
 			pruned = time.Now()
 		}
 		if err := r.Once(ctx); err != nil && ctx.Err() == nil {

@@ -136,6 +136,13 @@ func (c *Client) Logs(ctx context.Context, run string, after int64, limit int) (
 	if err != nil {
 		return nil, err
 	}
+	pruned, err := c.catalog.PrunedAt(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	if pruned != nil {
+		out = append(out, LogLine{Seq: pruned.UnixNano(), At: *pruned, Level: "INFO", Text: "what was logged of this run was removed: it was older than what the server's settings keep (retention)"})
+	}
 	for _, step := range steps {
 		more, err := c.stepLogs(ctx, step, after)
 		if err != nil {

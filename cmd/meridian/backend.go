@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"meridian/orchestrator/activities"
 	"meridian/orchestrator/api"
 	"meridian/persistence/temporal"
 	"meridian/providers/module"
@@ -20,6 +21,8 @@ type serveOptions struct {
 	Temporal temporal.Settings
 	// Modules limits which modules specs may name; nil allows any.
 	Modules *module.Limits
+	// Retention says what of old runs is kept.
+	Retention activities.Retention
 	// URL is the server's own address, like http://127.0.0.1:7480.
 	URL string
 	// UI starts Temporal's Web UI.

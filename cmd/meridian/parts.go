@@ -34,6 +34,7 @@ type parts struct {
 	// scope is what a runner is started with where systemd gives it a scope of its own.
 	scope []string
 
+	retention    activities.Retention
 	installation string
 	registry     *providers.Registry
 }
@@ -86,7 +87,7 @@ func (p *parts) register(ctx context.Context, found terraform.FindAnswer, limits
 func (p *parts) activities(logger *slog.Logger) *activities.Activities {
 	return activities.New(activities.Options{
 		Catalog: p.catalog, Journal: p.journal, Registry: p.registry, Site: terraform.Site{Root: p.data},
-		Runner: p.runner.Path, RunnerEnv: p.env, Timing: p.timing, Logger: logger, Scope: p.scope,
+		Runner: p.runner.Path, RunnerEnv: p.env, Timing: p.timing, Logger: logger, Scope: p.scope, Retention: p.retention,
 	})
 }
 

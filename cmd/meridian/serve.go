@@ -64,6 +64,7 @@ func openReal(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *back
 	if err != nil {
 		return nil, err
 	}
+	p.retention = o.Retention
 	if err := p.register(ctx, found, o.Modules); err != nil {
 		return nil, err
 	}

@@ -108,7 +108,7 @@ func runServer(ctx context.Context, dir string, f serverFlags, logger *slog.Logg
 		return err
 	}
 	b, err := openBackend(ctx, serveOptions{
-		Data: dir, Store: where, Temporal: set.Temporal, Modules: set.Modules, URL: url, UI: f.ui, NoWorker: f.noWorker, Terraform: f.terraform, Authorized: api.Bearer(token),
+		Data: dir, Store: where, Temporal: set.Temporal, Modules: set.Modules, Retention: set.Retention.kept(), URL: url, UI: f.ui, NoWorker: f.noWorker, Terraform: f.terraform, Authorized: api.Bearer(token),
 	}, logger)
 	if err != nil {
 		return err

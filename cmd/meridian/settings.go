@@ -27,6 +27,8 @@ type settings struct {
 	Temporal temporal.Settings `yaml:"temporal,omitempty"`
 	// Modules says which modules specs may name with provider module: any unless said.
 	Modules *module.Limits `yaml:"modules,omitempty"`
+	// Retention says how much of old runs is kept.
+	Retention *retention `yaml:"retention,omitempty"`
 }
 
 // storeSettings name one store.
@@ -83,6 +85,7 @@ func parseSettings(path string, text []byte) (s settings, err error) {
 	}
 	faults := s.Temporal.Check()
 	faults = append(faults, s.Store.check()...)
+	faults = append(faults, s.Retention.check()...)
 	if why := s.Modules.Check(); why != "" {
 		faults = append(faults, temporal.Fault{Field: "modules", What: why})
 	}

@@ -40,6 +40,9 @@ func TestSettingsAreReadStrictly(t *testing.T) {
 		"a schema to escape":     {"temporal:\n  store: postgres\n  postgres: {url: postgres://m@h/d, schema: 'a b'}\n", "temporal.postgres.schema"},
 		"a module's address":     {"modules:\n  allow: ['a b']\n", `modules: "a b" names no source`},
 		"modules, another word":  {"modules:\n  allowed: []\n", `s.yaml:2:3: unknown field "allowed"`},
+		"no run is kept":         {"retention:\n  days: 3\n  runs: 0\n", "s.yaml:3:9: retention.runs: want 1 to"},
+		"kept for no time":       {"retention: {days: -1}\n", "retention.days: want 1 to"},
+		"retention, a word":      {"retention: {runs: all}\n", "s.yaml:1:"},
 		"a life that is no time": {"temporal:\n  store: postgres\n  postgres: {url: postgres://m@h/d, maxConnLifetime: long}\n", "s.yaml:"},
 	} {
 		t.Run(name, func(t *testing.T) {

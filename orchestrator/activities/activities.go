@@ -36,6 +36,8 @@ type Options struct {
 	Logger *slog.Logger
 	// Drain is how long attached steps may go on once the worker stops; 0 lets go of them at once. Their runners go on in any case.
 	Drain time.Duration
+	// Retention says what of old runs is kept: DefaultRetention where it is empty.
+	Retention Retention
 }
 
 // Activities are the activities of one worker.

@@ -95,8 +95,8 @@ func (j *Journal) LooseRows(ctx context.Context) (out []string, err error) {
 }
 
 // firstColumn lists what a query of one column finds.
-func firstColumn(ctx context.Context, tx *store.Tx, query string) (out []string, err error) {
-	rows, err := tx.QueryContext(ctx, query)
+func firstColumn(ctx context.Context, tx *store.Tx, query string, args ...any) (out []string, err error) {
+	rows, err := tx.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}
