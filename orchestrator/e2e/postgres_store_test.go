@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -13,13 +14,14 @@ import (
 	"meridian/orchestrator"
 	"meridian/persistence/store"
 	"meridian/persistence/store/storetest"
+	pgserver "meridian/providers/local/server"
 	"meridian/stacks"
 	"meridian/stacks/terraform"
 )
 
 // outage is longer than any transaction waits for a store that is away (10 s), and than any attempt of a step that needs rows (15 s), one after
 // the other: whoever waits has given up and begun again when it ends.
-const outage = 40 * time.Second
+const outage = 45 * time.Second
 
 // TestStoreInPostgres is the main job with the rows in PostgreSQL: the server is killed in the middle of an apply, and the store goes
 // away in the middle of it for longer than anybody waits. terraform ends meanwhile; its runner parks, with the spool and the locks, and ships when
@@ -30,6 +32,7 @@ func TestStoreInPostgres(t *testing.T) {
 	s := newSite(t)
 	db := storetest.Start(t)
 	s.db = db.URL
+	slowly := func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, pgserver.EnvDelay+"=30s") } // a server starts meanwhile
 	srv := s.serve(slowly)
 	if _, err := os.Stat(filepath.Join(s.data, store.FileName)); err == nil {
 		t.Error("there is a store in the data directory too")
@@ -48,6 +51,7 @@ func TestStoreInPostgres(t *testing.T) {
 		}
 		return err
 	})
+	s.inFlight("create", 2)
 	wantNoPassword(t, s)
 	srv.kill()
 	srv = s.serve(slowly)
