@@ -90,6 +90,7 @@ func TestKilledBetweenTheHalves(t *testing.T) {
 			if s.killAll("terraform apply", "terraform-provider-localdb") == 0 {
 				t.Fatal("nothing to kill")
 			}
+			var removed []string
 			for v = srv.wait(v.ID); v.Phase == stacks.PhaseAwaiting && v.Reason == "Question"; v = srv.wait(v.ID) {
 				for _, q := range v.Questions { // who looks sees which of them are there
 					name := q.Address[len(q.Address)-3 : len(q.Address)-2]
@@ -99,6 +100,7 @@ func TestKilledBetweenTheHalves(t *testing.T) {
 						if err := os.RemoveAll(dir); err != nil { // as it asks for: the state still has the old one there
 							t.Fatal(err)
 						}
+						removed = append(removed, dir)
 					case exists(filepath.Join(dir, "meridian.json")):
 						answer.Kind, answer.ImportID = "adopt", dir
 					}
@@ -112,7 +114,7 @@ func TestKilledBetweenTheHalves(t *testing.T) {
 				t.Fatalf("it wants another yes: %s %s\n%+v\n%s", v.NeedsApproval, v.Message, v.Changes, logOf(srv, v.ID))
 			}
 			v = srv.wantDone(v.ID)
-			s.finishedOnce()
+			s.finishedOnce(removed...)
 			var left []string
 			dirs, err := os.ReadDir(filepath.Join(s.data, "folders-net"))
 			for _, d := range dirs {

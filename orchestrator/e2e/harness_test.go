@@ -58,6 +58,8 @@ type site struct {
 	clock terraform.Clock
 	// driftEvery, where set, is how often a database of this site is checked for drift whose spec does not say.
 	driftEvery time.Duration
+	// reconcileEvery, where set, is how often rows and workflows are compared here.
+	reconcileEvery time.Duration
 	// patience, where set, is what this site has instead of the tests' own.
 	patience time.Duration
 	// beside, where set, is a Meridian whose Temporal this site's uses: another installation in one namespace.
@@ -163,6 +165,7 @@ func timing() stacks.Timing {
 func (s *site) timing() stacks.Timing {
 	t := timing()
 	t.DriftEvery = s.driftEvery
+	t.ReconcileEvery = cmp.Or(s.reconcileEvery, t.ReconcileEvery)
 	return t
 }
 
