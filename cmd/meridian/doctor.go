@@ -70,7 +70,7 @@ PostgreSQL's settings could hurt. It changes nothing, and may be asked while the
 // examine looks at everything a server on dir needs; it changes nothing.
 func (a *app) examine(ctx context.Context, dir string) []finding {
 	return []finding{
-		examinePrograms(), examineTerraform(ctx), examinePostgres(ctx, dir), examineDataDir(dir), examineSpace(dir), examineToken(dir),
+		examinePrograms(), examineTerraform(ctx), examinePostgres(ctx, dir), examineMemory(ctx, dir), examineDataDir(dir), examineSpace(dir), examineToken(dir),
 		examinePort(dir), a.examineServer(ctx),
 	}
 }
