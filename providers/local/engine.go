@@ -52,6 +52,34 @@ func (p *Provider) engine(name string) (engine, error) {
 	return nil, fmt.Errorf("engine %q: provider local runs %s: %w", name, strings.Join(p.engineNames(), " and "), providers.ErrPermanent)
 }
 
+// homeOf is the directory of a region that has its place.
+func homeOf(in providers.ModuleInput) (string, error) {
+	home := in.Placement.Values[valueDataDir]
+	if home == "" || in.Placement.Address == "" || in.Placement.Port == 0 {
+		return "", fmt.Errorf("region %s has no place: %w", in.Region.Name, providers.ErrPermanent)
+	}
+	return home, nil
+}
+
+// plugin is our Terraform plugin, which needs no configuration.
+func (p *Provider) plugin() []stacks.ProviderConfig {
+	return []stacks.ProviderConfig{{
+		ProviderRequirement: stacks.ProviderRequirement{LocalName: "localdb", Source: p.cfg.PluginSource, Version: p.cfg.PluginVersion},
+	}}
+}
+
+// endpointOf reads where a region answers from the outputs of its module, which are called alike for all engines. There is no TLS: the address is a
+// loopback one.
+func endpointOf(in providers.EndpointInput, secret, database string) (stacks.Endpoint, error) {
+	host, ok1 := in.Outputs["host"].(string)
+	user, ok2 := in.Outputs["admin_user"].(string)
+	port, ok3 := providers.WholeNumber(in.Outputs["port"])
+	if !ok1 || !ok2 || !ok3 || host == "" {
+		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
+	}
+	return stacks.Endpoint{Host: host, Port: port, User: user, Secret: secret, Database: database, TLSMode: "disable"}, nil
+}
+
 // EngineVersions lists the exact versions that are installed here, newest first.
 func (p *Provider) EngineVersions(ctx context.Context, name string) ([]string, error) {
 	e, err := p.engine(name)

@@ -38,9 +38,9 @@ func adminSecret(region string) string { return "region/" + region + "/admin" }
 
 // moduleCall makes a region of the module local-postgres.
 func (p postgres) moduleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
-	home := in.Placement.Values[valueDataDir]
-	if home == "" || in.Placement.Address == "" || in.Placement.Port == 0 {
-		return stacks.ModuleCall{}, fmt.Errorf("region %s has no place: %w", in.Region.Name, providers.ErrPermanent)
+	home, err := homeOf(in)
+	if err != nil {
+		return stacks.ModuleCall{}, err
 	}
 	call := stacks.ModuleCall{
 		Module: module,
@@ -54,11 +54,9 @@ func (p postgres) moduleCall(in providers.ModuleInput) (stacks.ModuleCall, error
 			"settings":               settings(in.Database.Spec.Engine.Parameters),
 			"admin_password_version": passwordVersion(in.Placement),
 		},
-		Secrets: map[string]string{"admin_password": adminSecret(in.Region.Name)},
-		Outputs: []string{"host", "port", "admin_user", "system_identifier", "server_version"},
-		Providers: []stacks.ProviderConfig{{
-			ProviderRequirement: stacks.ProviderRequirement{LocalName: "localdb", Source: p.cfg.PluginSource, Version: p.cfg.PluginVersion},
-		}},
+		Secrets:     map[string]string{"admin_password": adminSecret(in.Region.Name)},
+		Outputs:     []string{"host", "port", "admin_user", "system_identifier", "server_version"},
+		Providers:   p.plugin(),
 		DataBearing: []string{resourceType},
 	}
 	if p.cfg.Directories > 0 && in.Placement.Takeover == nil {
@@ -108,14 +106,6 @@ func settings(parameters map[string]string) map[string]any {
 	return out
 }
 
-// endpoint reads where the region answers from the module's outputs.
 func (postgres) endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
-	host, ok1 := in.Outputs["host"].(string)
-	user, ok2 := in.Outputs["admin_user"].(string)
-	port, ok3 := providers.WholeNumber(in.Outputs["port"])
-	if !ok1 || !ok2 || !ok3 || host == "" {
-		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
-	}
-	// No TLS: the address is a loopback one, and passwords travel as SCRAM proofs.
-	return stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(in.Region.Name), Database: "postgres", TLSMode: "disable"}, nil
+	return endpointOf(in, adminSecret(in.Region.Name), "postgres")
 }

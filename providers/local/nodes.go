@@ -71,9 +71,9 @@ func (nodes) secretNames(providers.ModuleInput) []string { return []string{clust
 
 // moduleCall makes a region of the module local-cassandra. A region that joins another finds the cluster by that one's place.
 func (p nodes) moduleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
-	home := in.Placement.Values[valueDataDir]
-	if home == "" || in.Placement.Address == "" || in.Placement.Port == 0 {
-		return stacks.ModuleCall{}, fmt.Errorf("region %s has no place: %w", in.Region.Name, providers.ErrPermanent)
+	home, err := homeOf(in)
+	if err != nil {
+		return stacks.ModuleCall{}, err
 	}
 	seed := in.Placement
 	if source, joins := in.Database.JoinsRegion(in.Region.Name); joins {
@@ -89,11 +89,9 @@ func (p nodes) moduleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
 			"seeds":    []any{net.JoinHostPort(seed.Address, strconv.Itoa(storageOf(seed)))},
 			"data_dir": home, "engine_version": in.Database.Spec.Engine.Version, "settings": texts(in.Database.Spec.Engine.Parameters),
 		},
-		Secrets: map[string]string{"admin_password": clusterSecret},
-		Outputs: []string{"host", "port", "admin_user", "datacenter", "server_version"},
-		Providers: []stacks.ProviderConfig{{
-			ProviderRequirement: stacks.ProviderRequirement{LocalName: "localdb", Source: p.cfg.PluginSource, Version: p.cfg.PluginVersion},
-		}},
+		Secrets:     map[string]string{"admin_password": clusterSecret},
+		Outputs:     []string{"host", "port", "admin_user", "datacenter", "server_version"},
+		Providers:   p.plugin(),
 		DataBearing: []string{nodeType},
 	}, nil
 }
@@ -110,13 +108,7 @@ func texts(m map[string]string) map[string]any {
 }
 
 func (nodes) endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
-	host, ok1 := in.Outputs["host"].(string)
-	user, ok2 := in.Outputs["admin_user"].(string)
-	port, ok3 := providers.WholeNumber(in.Outputs["port"])
-	if !ok1 || !ok2 || !ok3 || host == "" {
-		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
-	}
-	return stacks.Endpoint{Host: host, Port: port, User: user, Secret: clusterSecret, Database: "system", TLSMode: "disable"}, nil
+	return endpointOf(in, clusterSecret, "system")
 }
 
 func (p nodes) controlPlane(ctx context.Context, in providers.ModuleInput) (providers.ReadyStatus, error) {

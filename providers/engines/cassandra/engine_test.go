@@ -148,6 +148,11 @@ func TestADatacenterJoinsAndGoes(t *testing.T) {
 	if err != nil || st.State != providers.StateReady || st.Lag <= 0 {
 		t.Fatalf("link %+v, %v", st, err)
 	}
+	strict := in
+	strict.MaxLag = time.Nanosecond
+	if st, err := e.CheckLink(t.Context(), strict); err != nil || st.State != providers.StatePending || !st.Late {
+		t.Errorf("a link that is later than it may be: %+v, %v", st, err)
+	}
 	there, err := query(t, to, "app", "app's")
 	must(t, err)
 	defer there.Close()

@@ -100,7 +100,9 @@ func (Engine) CheckLink(ctx context.Context, in providers.LinkInput) (providers.
 	case err != nil:
 		return providers.LinkStatus{}, err
 	case in.MaxLag > 0 && lag > in.MaxLag:
-		return pending("a row took %s to %s; %s is allowed", lag.Round(time.Millisecond), in.To.Region, in.MaxLag)
+		status, err := pending("a row took %s to %s; %s is allowed", lag.Round(time.Millisecond), in.To.Region, in.MaxLag)
+		status.Late = true
+		return status, err
 	}
 	return providers.LinkStatus{State: providers.StateReady, Lag: lag}, nil
 }
