@@ -17,6 +17,7 @@ var awsStories = map[string]func(*testing.T){
 	"Global":            awsGlobal,
 	"AuroraKilled":      awsAuroraKilled,
 	"AuroraImport":      awsAuroraImport,
+	"Module":            awsModule,
 }
 
 // TestAWS tells the stories of AWS all at once. They mostly wait for the provider hashicorp/aws, so that together they take the place of one
