@@ -9,6 +9,7 @@ What is mended, each because the provider hashicorp/aws hangs or never comes cle
   * a read replica is an instance of its own and no copy of its source's object: own parameter group, tags, networks;
   * parameters of a group have a source, of a cluster's too;
   * Performance Insights are what the request said;
+  * a cluster or a global cluster whose name is taken is refused;
   * a cluster has a scaling configuration of version 1 only where its mode is serverless;
   * global clusters are the same in all regions, can be asked for by name and by member, have the tags they were made with, and let go of a member
     in any region; the primary cannot go before the others.
@@ -118,6 +119,9 @@ original_create_global = responses.RDSResponse.create_global_cluster
 
 
 def create_global_cluster(self):
+    name = self.params["GlobalClusterIdentifier"]
+    if name in self.global_backend.global_clusters:
+        raise RDSClientError("GlobalClusterAlreadyExistsFault", f"Global cluster with id {name} already exists")
     answer = original_create_global(self)
     made = self.global_backend.global_clusters[self.params["GlobalClusterIdentifier"]]
     made.tags = self.params.get("Tags", [])
@@ -137,6 +141,15 @@ def remove_from_global_cluster(self, global_cluster_identifier, db_cluster_ident
     whole.members.remove(member)
     member.global_cluster_identifier = None
     return whole
+
+
+original_create_cluster = models.RDSBackend.create_db_cluster
+
+
+def create_db_cluster(self, kwargs):
+    if kwargs["db_cluster_identifier"].lower() in self.clusters:
+        raise RDSClientError("DBClusterAlreadyExistsFault", "DB Cluster already exists")
+    return original_create_cluster(self, kwargs)
 
 
 original_delete_cluster = models.RDSBackend.delete_db_cluster
@@ -166,6 +179,7 @@ models.DBParameterGroup.update_parameters = update_parameters
 models.DBClusterParameterGroup.update_cluster_parameters = update_cluster_parameters
 models.DBCluster.scaling_configuration_info = property(scaling)
 models.RDSBackend.remove_from_global_cluster = remove_from_global_cluster
+models.RDSBackend.create_db_cluster = create_db_cluster
 models.RDSBackend.delete_db_cluster = delete_db_cluster
 models.RDSBackend._get_resource_for_tagging = get_resource_for_tagging
 responses.RDSResponse.describe_global_clusters = describe_global_clusters

@@ -15,6 +15,16 @@ import (
 	"meridian/stacks"
 )
 
+// auroraTable are the attributes of an Aurora cluster and what is beside it whose drift no plan tells, and those that only AWS sets.
+var auroraTable = driftTable{
+	unseen: map[string]string{
+		"aws_rds_cluster.serverlessv2_scaling_configuration": "none: its instances have a class",
+		"aws_rds_cluster.storage_type":                       "null: what Aurora has by itself",
+		"aws_rds_cluster_instance.ca_cert_identifier":        "null: AWS's own",
+	},
+	wanted: map[string]string{"aws_vpc_security_group_ingress_rule.tags_all": "made of tags"},
+}
+
 // awsAuroraKilled kills terraform and its provider while AWS makes a cluster, and again while it makes its instance: both are taken over as they
 // are, and nobody was asked.
 func awsAuroraKilled(t *testing.T) {

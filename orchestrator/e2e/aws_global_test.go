@@ -15,8 +15,8 @@ import (
 )
 
 // awsGlobal makes one Aurora Global Database of two regions of AWS: both are planned at once, the second cluster joins when the first is
-// ready, and a row arrives. An untouched database stays clean, no secret is in a state or plan, and a destruction takes the second cluster out first
-// and leaves only the final snapshot.
+// ready, and a row arrives. An untouched database stays clean, no secret is in a state or plan, each of its attributes that moves is drift, and a
+// destruction takes the second cluster out first and leaves only the final snapshot.
 func awsGlobal(t *testing.T) {
 	w := newAWS(t)
 	m := w.m
@@ -29,6 +29,7 @@ func awsGlobal(t *testing.T) {
 	w.wantGlobal(db.Incarnation)
 	w.wantUntouched(spec, 3)
 	w.noSecret(db.Incarnation)
+	m.everyDrift("orders", "here", w.Env(), auroraTable)
 
 	m.destroy("orders")
 	for _, location := range []string{frankfurt, virginia} {
