@@ -81,6 +81,12 @@ type LaunchMemory interface {
 	LaunchMemory(engine string) int
 }
 
+// PasswordRotator is a provider that gives a region's administrator a new password in place, where the spec counts it up: the secret of each
+// version has a name of its own (stacks.Database.AdminSecret), and the module call a number that says which one it takes.
+type PasswordRotator interface {
+	RotatesPassword(engine string) bool
+}
+
 // SecretNames lists the catalog's names of the secrets that a region needs to exist before it is planned. It is pure.
 type SecretNames interface {
 	SecretNames(in ModuleInput) []string

@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"meridian/stacks"
@@ -121,5 +122,14 @@ func (r *Registry) ValidateRegion(ctx context.Context, db stacks.Database, regio
 	if c, err := As[EndpointChecker](p); err == nil && r.HasDatabase(db.Spec.Engine.Name) && !stacks.HasErrors(ds) {
 		ds = append(ds, c.CheckEndpoint(db, region)...)
 	}
-	return ds
+	return append(ds, r.rotates(p, db, region)...)
+}
+
+// rotates refuses to count the administrator's passwords where the provider gives no new ones.
+func (r *Registry) rotates(p Provider, db stacks.Database, region stacks.Region) []stacks.Diagnostic {
+	if c, err := As[PasswordRotator](p); db.PasswordVersion() == 1 || err == nil && c.RotatesPassword(db.Spec.Engine.Name) {
+		return nil
+	}
+	return []stacks.Diagnostic{{Severity: stacks.SeverityError, Rule: "password.version", Field: "spec.adminPasswordVersion",
+		Summary: fmt.Sprintf("provider %s gives the administrator of %s no new password", region.Provider, db.Spec.Engine.Name), Next: "leave it out"}}
 }

@@ -100,3 +100,25 @@ func TestMajorVersion(t *testing.T) {
 		}
 	}
 }
+
+// turning gives administrators of postgres new passwords.
+type turning struct{}
+
+func (turning) Name() string                       { return "turning" }
+func (turning) RotatesPassword(engine string) bool { return engine == "postgres" }
+
+// TestOnlyWhoRotatesIsCounted refuses to count passwords where nobody makes new ones.
+func TestOnlyWhoRotatesIsCounted(t *testing.T) {
+	r := providers.NewRegistry([]providers.Provider{bare{}, turning{}}, nil)
+	for _, c := range []struct {
+		provider, engine string
+		version          int64
+		refused          bool
+	}{{"turning", "postgres", 2, false}, {"turning", "cassandra", 2, true}, {"bare", "postgres", 2, true}, {"bare", "postgres", 1, false}, {"bare", "postgres", 0, false}} {
+		db := stacks.Database{Spec: stacks.DatabaseSpec{Engine: stacks.Engine{Name: c.engine}, AdminPasswordVersion: c.version}}
+		ds := r.ValidateRegion(t.Context(), db, stacks.Region{Provider: c.provider})
+		if (len(ds) == 1) != c.refused || c.refused && (ds[0].Field != "spec.adminPasswordVersion" || ds[0].Next == "") {
+			t.Errorf("%+v: %+v", c, ds)
+		}
+	}
+}

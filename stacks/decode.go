@@ -143,6 +143,13 @@ func (d *decoder) decodeScalar(n, use *yaml.Node, v reflect.Value, path string) 
 			diag.Next = fmt.Sprintf("quote it: %q", brief(n.Value))
 		}
 		d.report(use, path, diag)
+	case reflect.Int64:
+		var whole int64
+		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!int" && n.Decode(&whole) == nil {
+			v.SetInt(whole)
+			return
+		}
+		d.report(use, path, Diagnostic{Rule: "spec.type", Summary: fmt.Sprintf("%s is a whole number; this is %s", path, kindOf(n)), Next: "write it without quotes, like 2"})
 	case reflect.Bool:
 		if n.Kind == yaml.ScalarNode && n.ShortTag() == "!!bool" {
 			v.SetBool(strings.EqualFold(n.Value, "true"))

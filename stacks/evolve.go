@@ -13,7 +13,7 @@ func CheckChange(old, new Database, caps Capabilities) []Diagnostic {
 	add := func(severity Severity, rule, path, summary, detail, next string) {
 		ds = append(ds, Diagnostic{Severity: severity, Rule: rule, Field: path, Summary: summary, Detail: detail, Next: next})
 	}
-	for _, d := range slices.Concat(changedEngine(old, new, caps), changedTopology(old, new), changedRegions(old, new), changedSources(old, new)) {
+	for _, d := range slices.Concat(changedEngine(old, new, caps), changedTopology(old, new), changedPassword(old, new), changedRegions(old, new), changedSources(old, new)) {
 		add(SeverityError, d.Rule, d.Field, d.Summary, d.Detail, d.Next)
 	}
 	for _, d := range slices.Concat(leftOut(old, new), droppedNow(old, new)) {
@@ -35,6 +35,16 @@ func changedEngine(old, new Database, caps Capabilities) []Diagnostic {
 			Next:    fmt.Sprintf("write version: %q, or create another database of the new version and move the data", from)}}
 	}
 	return nil
+}
+
+// changedPassword refuses to count back: it would set an older password again.
+func changedPassword(old, new Database) []Diagnostic {
+	was, is := old.PasswordVersion(), new.PasswordVersion()
+	if is >= was {
+		return nil
+	}
+	return []Diagnostic{{Rule: "password.version", Field: "spec.adminPasswordVersion", Summary: fmt.Sprintf("the version of the administrators' passwords cannot go back from %d to %d", was, is),
+		Next: fmt.Sprintf("write adminPasswordVersion: %d, or %d for new passwords", was, was+1)}}
 }
 
 // changedTopology refuses to make one database of several, or several of one.

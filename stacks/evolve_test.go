@@ -56,9 +56,15 @@ func TestCheckChange(t *testing.T) {
 			func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "mysql", Version: "8.4"} }, "error engine.major spec.engine.version"},
 		"a minor after two parts": {func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "mysql", Version: "8.4"} },
 			func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "mysql", Version: "8.4.3"} }, ""},
-		"another engine":        {nothing, func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "cassandra", Version: "5.0"} }, "error engine.name spec.engine.name"},
-		"the topology as it is": {nothing, func(db *stacks.Database) { db.Spec.Topology = stacks.TopologyRegional }, ""},
-		"another topology":      {nothing, func(db *stacks.Database) { db.Spec.Topology = stacks.TopologyGlobal }, "error topology.changed spec.topology"},
+		"a new password": {nothing, func(db *stacks.Database) { db.Spec.AdminPasswordVersion = 2 }, ""},
+		"an older password": {func(db *stacks.Database) { db.Spec.AdminPasswordVersion = 3 },
+			func(db *stacks.Database) { db.Spec.AdminPasswordVersion = 2 }, "error password.version spec.adminPasswordVersion"},
+		"the first password again": {func(db *stacks.Database) { db.Spec.AdminPasswordVersion = 2 },
+			func(db *stacks.Database) { db.Spec.AdminPasswordVersion = 0 }, "error password.version spec.adminPasswordVersion"},
+		"the first password, counted": {nothing, func(db *stacks.Database) { db.Spec.AdminPasswordVersion = 1 }, ""},
+		"another engine":              {nothing, func(db *stacks.Database) { db.Spec.Engine = stacks.Engine{Name: "cassandra", Version: "5.0"} }, "error engine.name spec.engine.name"},
+		"the topology as it is":       {nothing, func(db *stacks.Database) { db.Spec.Topology = stacks.TopologyRegional }, ""},
+		"another topology":            {nothing, func(db *stacks.Database) { db.Spec.Topology = stacks.TopologyGlobal }, "error topology.changed spec.topology"},
 		"a region more": {protected, func(db *stacks.Database) {
 			db.Spec.Regions = append(db.Spec.Regions, stacks.Region{Name: "bursa", Provider: "local", Role: stacks.RoleReplica})
 		}, ""},

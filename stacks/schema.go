@@ -34,7 +34,8 @@ var descriptions = map[string]string{
 	"DatabaseSpec.drift":        "How the database is checked for drift.",
 	"DatabaseSpec.allowReplace": "Regions whose data may be lost by a move or a replacement in the next run; cleared once used.",
 
-	"DatabaseSpec.dependsOn": "Databases that have to be there before this one, and stay while it does. What they give can be an input here.",
+	"DatabaseSpec.adminPasswordVersion": "Counts the changes of the administrators' passwords: a higher number gives every region's administrator a new one. Default: 1.",
+	"DatabaseSpec.dependsOn":            "Databases that have to be there before this one, and stay while it does. What they give can be an input here.",
 
 	"Dependency.namespace": "The other database's namespace. Default: this one's.",
 	"Dependency.name":      "The other database's name.",

@@ -37,6 +37,9 @@ type DatabaseSpec struct {
 	Drift       Drift       `yaml:"drift,omitempty" json:"drift,omitzero"`
 	// DependsOn lists the databases that have to be there before this one, and stay while it does.
 	DependsOn []Dependency `yaml:"dependsOn,omitempty" json:"dependsOn,omitempty"`
+	// AdminPasswordVersion counts the changes of the administrators' passwords: each higher number gives every region's administrator a new one. Not
+	// said is 1.
+	AdminPasswordVersion int64 `yaml:"adminPasswordVersion,omitempty" json:"adminPasswordVersion,omitempty"`
 	// AllowReplace names the regions whose data may be lost by a move or a replacement in the next run; it is cleared once used.
 	AllowReplace []string `yaml:"allowReplace,omitempty" json:"allowReplace,omitempty"`
 }

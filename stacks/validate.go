@@ -73,11 +73,17 @@ func Validate(ctx context.Context, l Loaded, caps Capabilities) []Diagnostic {
 	c.allowReplace()
 	c.dependencies()
 	c.engine()
+	if n := c.db.Spec.AdminPasswordVersion; n < 0 || n > maxPasswordVersion {
+		c.refuse("password.version", "spec.adminPasswordVersion", fmt.Sprintf("write a number from 1 to %d, one higher than before", maxPasswordVersion), "%d cannot count changes of a password", n)
+	}
 	if caps != nil {
 		c.capabilities(ctx, caps)
 	}
 	return l.Locate(c.ds)
 }
+
+// maxPasswordVersion bounds the changes of a password.
+const maxPasswordVersion = 1_000_000
 
 // checker collects what is wrong with one document.
 type checker struct {

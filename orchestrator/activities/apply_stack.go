@@ -144,8 +144,47 @@ func (a *Activities) putEndpoint(ctx context.Context, w work) error {
 		}
 		return nil
 	}
-	if known, err := a.Catalog.Endpoint(ctx, w.stack); err == nil && known == endpoint {
+	known, err := a.Catalog.Endpoint(ctx, w.stack)
+	if err == nil {
+		if _, follows := w.spec.PhysicalSource(w.region.Name); follows {
+			endpoint.Secret = known.Secret // its source's: it changes when that has another
+		}
+	}
+	if err := a.tellFollowers(ctx, w, endpoint.Secret); err != nil {
+		return err
+	}
+	if err == nil && known == endpoint {
 		return nil
 	}
 	return a.Catalog.PutEndpoint(ctx, w.stack, endpoint)
+}
+
+// tellFollowers lets the regions that are physical replicas of this one, over all steps, be logged in to by the secret that this one has now.
+func (a *Activities) tellFollowers(ctx context.Context, w work, secret string) error {
+	for _, r := range w.spec.Spec.Regions {
+		source, follows := w.spec.PhysicalSource(r.Name)
+		if !follows || source.Name != w.region.Name {
+			continue
+		}
+		id := stackID(w.run, r.Name)
+		known, err := a.Catalog.Endpoint(ctx, id)
+		if errors.Is(err, catalog.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("endpoint of %s: %w", id, err)
+		}
+		if known.Secret != secret {
+			known.Secret = secret
+			if err := a.Catalog.PutEndpoint(ctx, id, known); err != nil {
+				return fmt.Errorf("endpoint of %s: %w", id, err)
+			}
+		}
+		next := w
+		next.region, next.stack = r, id
+		if err := a.tellFollowers(ctx, next, secret); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -195,7 +195,7 @@ func (p *Provider) auroraCall(in providers.ModuleInput, s Settings) stacks.Modul
 	call := stacks.ModuleCall{
 		Module: auroraModule, Inputs: inputs, Outputs: []string{"host", "reader_host", "port", "admin_user", "arn", "server_version", "instances"},
 		Providers: []stacks.ProviderConfig{plugin(in.Region.Location, s)}, DataBearing: []string{clusterType},
-		Secrets: map[string]string{"admin_password": adminSecret(in.Region.Name)},
+		Secrets: map[string]string{"admin_password": in.Database.AdminSecret(in.Region.Name)},
 	}
 	if in.Placement.Takeover != nil {
 		asImported(inputs, in)

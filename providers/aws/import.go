@@ -122,8 +122,13 @@ func nameIn(in providers.ImportInput, typ, attribute string) (name, managed stri
 	return name, managed, nil
 }
 
-// asImported makes a region's inputs say what was there: its name, its administrator, and no word on the password.
-func asImported(inputs map[string]any, in providers.ModuleInput) {
+// asImported makes a region's inputs say what was there: its name, its administrator, and no word on the password, until the spec asks for
+// a new one, whose secret it returns.
+func asImported(inputs map[string]any, in providers.ModuleInput) map[string]string {
 	inputs["identifier"], inputs["admin_user"] = instanceName(in), in.Placement.Values[valueAdminUser]
+	if in.Database.PasswordVersion() > 1 {
+		return map[string]string{"admin_password": in.Database.AdminSecret(in.Region.Name)}
+	}
 	inputs["admin_password_version"] = nil
+	return nil
 }

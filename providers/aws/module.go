@@ -17,10 +17,8 @@ const (
 
 // SecretNames names the administrator's password: a physical replica has its source's.
 func (*Provider) SecretNames(in providers.ModuleInput) []string {
-	return []string{adminSecret(sourceOf(in).Name)}
+	return []string{in.Database.AdminSecret(sourceOf(in).Name)}
 }
-
-func adminSecret(region string) string { return "region/" + region + "/admin" }
 
 // sourceOf is the region whose data and users a region has: its own, or that of which it is a physical replica, over all steps.
 func sourceOf(in providers.ModuleInput) stacks.Region {
@@ -53,12 +51,12 @@ func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, erro
 		Providers: []stacks.ProviderConfig{plugin(in.Region.Location, s)}, DataBearing: []string{instanceType},
 	}
 	if in.Placement.Takeover != nil {
-		asImported(call.Inputs, in)
+		call.Secrets = asImported(call.Inputs, in)
 		return call, nil
 	}
 	source, replica := in.Database.PhysicalSource(in.Region.Name)
 	if !replica {
-		call.Secrets = map[string]string{"admin_password": adminSecret(in.Region.Name)}
+		call.Secrets = map[string]string{"admin_password": in.Database.AdminSecret(in.Region.Name)}
 		return call, nil
 	}
 	of, ds := readSettings(source, "settings")
@@ -123,7 +121,7 @@ func (p *Provider) inputs(in providers.ModuleInput, s Settings) map[string]any {
 		},
 		"performance_insights": *s.PerformanceInsights, "log_exports": logExports(e, s),
 		"deletion_protection": in.Database.Spec.Deletion.Protected(), "final_snapshot": *s.FinalSnapshot,
-		"admin_user": adminUser, "admin_password_version": int64(1),
+		"admin_user": adminUser, "admin_password_version": in.Database.PasswordVersion(),
 	}
 	if s.ParameterGroup != "" {
 		inputs["parameter_group"] = s.ParameterGroup
@@ -191,7 +189,7 @@ func (p *Provider) Endpoint(in providers.EndpointInput) (stacks.Endpoint, error)
 	if !ok1 || !ok2 || !ok3 || host == "" {
 		return stacks.Endpoint{}, fmt.Errorf("region %s: its state has no endpoint; apply again: %w", in.Region.Name, providers.ErrPermanent)
 	}
-	e := stacks.Endpoint{Host: host, Port: port, User: user, Secret: adminSecret(sourceOf(in.ModuleInput).Name), TLSMode: "require"}
+	e := stacks.Endpoint{Host: host, Port: port, User: user, Secret: in.Database.AdminSecret(sourceOf(in.ModuleInput).Name), TLSMode: "require"}
 	if s, _ := readSettings(in.Region, "settings"); s.TLS.CAFile != "" {
 		e.TLSMode, e.CAFile = "verify-full", s.TLS.CAFile
 	}

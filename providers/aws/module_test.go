@@ -126,3 +126,38 @@ func TestLiftTakesOnlyTheProtectionAway(t *testing.T) {
 		t.Errorf("%+v", lift)
 	}
 }
+
+// TestPasswordOfAVersion holds that each version of a password has a secret of its own, which the module call names with its number; what was imported
+// keeps its password until a new one is asked for.
+func TestPasswordOfAVersion(t *testing.T) {
+	t.Parallel()
+	p := New(Config{Installation: installation})
+	for name, c := range map[string]struct {
+		version  int64
+		imported bool
+		want     any
+		secret   string
+	}{
+		"not said":      {0, false, int64(1), "region/here/admin"},
+		"the first":     {1, false, int64(1), "region/here/admin"},
+		"the third":     {3, false, int64(3), "region/here/admin/3"},
+		"imported":      {0, true, nil, ""},
+		"imported, new": {2, true, int64(2), "region/here/admin/2"},
+	} {
+		in := region()
+		in.Database.Spec.AdminPasswordVersion = c.version
+		if c.imported {
+			in.Placement = stacks.Placement{Values: map[string]string{valueIdentifier: "old", valueAdminUser: "shop"}, Takeover: &stacks.Takeover{}}
+		}
+		call, err := p.ModuleCall(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if call.Inputs["admin_password_version"] != c.want || call.Secrets["admin_password"] != c.secret {
+			t.Errorf("%s: version %v of %v", name, call.Inputs["admin_password_version"], call.Secrets)
+		}
+		if c.secret != "" && !slices.Contains(p.SecretNames(in), c.secret) {
+			t.Errorf("%s: nobody makes %s", name, c.secret)
+		}
+	}
+}

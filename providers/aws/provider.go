@@ -46,6 +46,8 @@ var (
 	_ providers.EndpointReader = (*Provider)(nil)
 	_ providers.ReplicaMaker   = (*Provider)(nil)
 
+	_ providers.PasswordRotator = (*Provider)(nil)
+
 	_ providers.ProtectionLifter = (*Provider)(nil)
 )
 
@@ -63,6 +65,9 @@ func (*Provider) MakesReplicas(engine string) bool {
 	_, runs := engines[engine]
 	return runs
 }
+
+// RotatesPassword is true for every engine of RDS that this provider runs.
+func (p *Provider) RotatesPassword(engine string) bool { return p.MakesReplicas(engine) }
 
 // owner is the mark by which an object is known as this stack's, whichever Meridian else is in the account.
 func (p *Provider) owner(id stacks.StackID) string { return p.cfg.Installation + "/" + id.String() }

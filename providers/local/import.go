@@ -67,7 +67,7 @@ func (p *Provider) Import(ctx context.Context, in providers.ImportInput) (provid
 			Takeover: &stacks.Takeover{Objects: []stacks.Import{{Address: resourceAddress, ID: home}}, May: []string{"deletion_protection"}, Never: passwordAttributes},
 		},
 		Endpoint: stacks.Endpoint{
-			Host: spec.Address, Port: spec.Port, User: server.AdminUser, Secret: adminSecret(in.Region.Name), Database: "postgres", TLSMode: "disable",
+			Host: spec.Address, Port: spec.Port, User: server.AdminUser, Secret: in.Database.AdminSecret(in.Region.Name), Database: "postgres", TLSMode: "disable",
 		},
 		Managed: managed, Evidence: fmt.Sprintf("PostgreSQL %s at %s", spec.EngineVersion, spec.HostPort()),
 	}, nil
@@ -104,10 +104,11 @@ func importHome(in providers.ImportInput) (home, managed string, err error) {
 	return filepath.Clean(home), managed, nil
 }
 
-// passwordVersion counts the changes of a server's password: one that was taken over has the number that it had, so that it is not set.
-func passwordVersion(p stacks.Placement) int64 {
-	if n, err := strconv.ParseInt(p.Values[valuePasswordVersion], 10, 64); err == nil {
-		return n
+// passwordVersion counts the changes of a server's password: one that was taken over has the number that it had, so that it is not set, and
+// those of the spec are counted on from there.
+func passwordVersion(in providers.ModuleInput) int64 {
+	if n, err := strconv.ParseInt(in.Placement.Values[valuePasswordVersion], 10, 64); err == nil {
+		return n + in.Database.PasswordVersion() - 1
 	}
-	return 1
+	return in.Database.PasswordVersion()
 }

@@ -31,10 +31,14 @@ var defaults = map[string]string{
 
 // secretNames names the administrator's password.
 func (postgres) secretNames(in providers.ModuleInput) []string {
-	return []string{adminSecret(in.Region.Name)}
+	return []string{in.Database.AdminSecret(in.Region.Name)}
 }
 
-func adminSecret(region string) string { return "region/" + region + "/admin" }
+// RotatesPassword is true for PostgreSQL: a node of Cassandra gets its password once.
+func (p *Provider) RotatesPassword(engine string) bool {
+	_, is := p.engines()[engine].(postgres)
+	return is
+}
 
 // moduleCall makes a region of the module local-postgres.
 func (p postgres) moduleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
@@ -52,9 +56,9 @@ func (p postgres) moduleCall(in providers.ModuleInput) (stacks.ModuleCall, error
 			"data_dir":               home,
 			"engine_version":         in.Database.Spec.Engine.Version,
 			"settings":               settings(in.Database.Spec.Engine.Parameters),
-			"admin_password_version": passwordVersion(in.Placement),
+			"admin_password_version": passwordVersion(in),
 		},
-		Secrets:     map[string]string{"admin_password": adminSecret(in.Region.Name)},
+		Secrets:     map[string]string{"admin_password": in.Database.AdminSecret(in.Region.Name)},
 		Outputs:     []string{"host", "port", "admin_user", "system_identifier", "server_version"},
 		Providers:   p.plugin(),
 		DataBearing: []string{resourceType},
@@ -107,5 +111,5 @@ func settings(parameters map[string]string) map[string]any {
 }
 
 func (postgres) endpoint(in providers.EndpointInput) (stacks.Endpoint, error) {
-	return endpointOf(in, adminSecret(in.Region.Name), "postgres")
+	return endpointOf(in, in.Database.AdminSecret(in.Region.Name), "postgres")
 }

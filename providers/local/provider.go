@@ -50,6 +50,8 @@ var (
 	_ providers.LaunchMemory   = (*Provider)(nil)
 	_ providers.Locator        = (*Provider)(nil)
 	_ providers.Rebuilder      = (*Provider)(nil)
+
+	_ providers.PasswordRotator = (*Provider)(nil)
 )
 
 // New returns the provider.
