@@ -135,11 +135,15 @@ type refresher struct {
 	mu    sync.Mutex
 	wait  time.Duration
 	next  time.Time
+	given time.Time // when the last configuration was
 	ended bool
 }
 
 // The pause between two tries to refresh doubles from the first to the last.
 const refreshFirst, refreshLast = time.Second, 15 * time.Second
+
+// refreshHeld is how long a configuration was good whose session came about.
+const refreshHeld = time.Minute
 
 var errAway = errors.New("the cluster is away: waiting before the next look")
 
@@ -155,13 +159,23 @@ func (r *refresher) config() (*gocql.ClusterConfig, error) {
 	if err == nil {
 		var c *gocql.ClusterConfig
 		if c, err = r.cluster.config(ctx, r.keyspace); err == nil {
-			r.wait, r.next = 0, time.Time{}
+			// Who answers may have no node behind it: a session that comes about is not asked for again soon, one that does not is.
+			if time.Since(r.given) > refreshHeld {
+				r.wait = 0
+			}
+			r.given = time.Now()
+			r.pause()
 			return c, nil
 		}
 	}
+	r.pause()
+	return nil, err
+}
+
+// pause doubles the time until the next try.
+func (r *refresher) pause() {
 	r.wait = min(max(2*r.wait, refreshFirst), refreshLast)
 	r.next = time.Now().Add(r.wait)
-	return nil, err
 }
 
 func (r *refresher) end() {

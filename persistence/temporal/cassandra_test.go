@@ -147,8 +147,20 @@ func TestRefresherWaits(t *testing.T) {
 	}
 	r.next = time.Time{}
 	n.back = true
-	if _, err := r.config(); err != nil || r.wait != 0 {
-		t.Errorf("once it is back: %v, wait %s", err, r.wait)
+	if _, err := r.config(); err != nil {
+		t.Errorf("once it is back: %v", err)
+	}
+	for range 100 { // its session does not come about: a proxy answered for a node that is away
+		if _, err := r.config(); !errors.Is(err, errAway) {
+			t.Fatalf("at once again: %v", err)
+		}
+	}
+	if n.probes != 2 {
+		t.Errorf("it was asked %d times, want 2", n.probes)
+	}
+	r.next, r.given = time.Time{}, time.Now().Add(-2*refreshHeld)
+	if _, err := r.config(); err != nil || r.wait != refreshFirst {
+		t.Errorf("after a session that held: %v, wait %s", err, r.wait)
 	}
 }
 
