@@ -78,7 +78,7 @@ func (w *awsWorld) reach(in providers.ModuleInput, e stacks.Endpoint) (stacks.En
 		e.Host, e.Port, e.TLSMode = there.Host, there.Port, "disable"
 		return e, nil
 	}
-	if there, ok := w.where[id]; ok {
+	if there, ok := w.where[id]; ok && in.Database.Spec.Engine.Name == aws.EnginePostgres {
 		return there, nil
 	}
 	password, err := w.m.catalog.Secret(ctx, in.Stack.Incarnation, e.Secret)
