@@ -182,10 +182,9 @@ func halfOf(t *rapid.T, a Change) Change {
 	}
 	for _, c := range slices.Concat(a.Attributes, a.Keeps) {
 		c.Forces = false
-		switch {
-		case n.Action == ActionDelete:
+		if n.Action == ActionDelete {
 			c.After, c.Unknown = "", false
-		default:
+		} else {
 			c.Before = ""
 		}
 		if rapid.IntRange(0, 5).Draw(t, "other") == 0 {
