@@ -42,6 +42,14 @@ demo: setup build ## start Meridian and make a database in two regions (ARGS=--o
 test: setup-tests build ## install what is missing and pass every test
 	MERIDIAN_BIN=$(CURDIR)/$(BIN)/meridian $(GO) test $(TESTFLAGS) $(PKGS)
 
+SPEC  ?=
+COSTS ?=
+
+.PHONY: test-aws
+test-aws: ## tell the story of a read replica on your account of AWS, and remove everything: SPEC=like examples/aws/orders.yaml COSTS=accepted
+	@[ -n "$(SPEC)" ] || { echo "test-aws: say SPEC=FILE: a copy of examples/aws/orders.yaml with your account and networks"; exit 2; }
+	MERIDIAN_TEST_AWS_SPEC=$(abspath $(SPEC)) MERIDIAN_TEST_AWS_COSTS=$(COSTS) $(GO) test -count=1 -timeout 6h -v ./orchestrator/e2e -run '^TestAccountOfAWS$$'
+
 .PHONY: lint
 lint: ## layering, style and the determinism of workflows
 	GOLANGCI_LINT_CACHE=$(CURDIR)/.cache/golangci-lint $(GOTOOL) golangci-lint run ./... # a cache of another clone names its paths

@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
@@ -15,46 +17,68 @@ import (
 	"meridian/stacks"
 )
 
-// awsReplica makes a database in two regions of AWS, the second a physical replica of the first: both are planned at once, and the
-// replica is made when its source answers. A row arrives; nothing changes in checks of an untouched stack; no secret is in a state or plan;
-// a destruction leaves only the final snapshot.
+// awsReplica makes a database in two regions of AWS, the second a physical replica of the first.
 func awsReplica(t *testing.T) {
 	w := newAWS(t)
-	m := w.m
-	spec := w.spec(w.region("here", frankfurt, "primary")+w.region("there", virginia, "replica"), "{mode: physical}")
+	w.tellReplica(w.spec(w.region("here", frankfurt, "primary")+w.region("there", virginia, "replica"), "{mode: physical}"), frankfurt, virginia)
+}
+
+// tellReplica tells the story of a database whose region there follows the region here: both are planned at once, and the replica is made
+// when its source answers. A row arrives; nothing changes in checks of an untouched stack; no secret is in a state or plan; a tag that somebody
+// sets is told and taken back; a destruction leaves only the final snapshot.
+func (w *awsWorld) tellReplica(spec, primary, replica string) {
+	t, m := w.site.t, w.m
+	t.Helper()
 	w.wantReplica(m.done(spec))
-	db, err := m.Database(t.Context(), stacks.DefaultNamespace, "orders")
-	if err != nil {
-		t.Fatal(err)
-	}
-	incarnation := db.Incarnation
-	for location, region := range map[string]string{frankfurt: "here", virginia: "there"} {
-		is := w.instances(location)
+	incarnation := m.incarnation("orders")
+	for location, region := range map[string]string{primary: "here", replica: "there"} {
+		is := w.ours(location, incarnation)
 		if len(is) != 1 || *is[0].DBInstanceIdentifier != "default-orders-"+incarnation+"-"+region || !*is[0].StorageEncrypted {
-			t.Errorf("instances in %s: %+v", location, is)
+			t.Fatalf("instances in %s: %+v", location, is)
 		}
 	}
-	if source := w.instances(virginia)[0].ReadReplicaSourceDBInstanceIdentifier; source == nil || !strings.Contains(*source, "default-orders-"+incarnation+"-here") {
+	if source := w.ours(replica, incarnation)[0].ReadReplicaSourceDBInstanceIdentifier; source == nil || !strings.Contains(*source, "default-orders-"+incarnation+"-here") {
 		t.Errorf("the replica's source is %v", source)
 	}
 
 	w.wantUntouched(spec, 10)
 	w.noSecret(incarnation)
 
+	_, err := w.rds(primary).AddTagsToResource(t.Context(), &rds.AddTagsToResourceInput{
+		ResourceName: w.ours(primary, incarnation)[0].DBInstanceArn, Tags: []rdstypes.Tag{{Key: sdk.String("team"), Value: sdk.String("nobody")}},
+	})
+	w.must(err)
+	m.wantDrift(m.checkDrift("orders"), "changed here"+awsInstance+".tags.team")
+	m.mended("orders")
+
 	m.destroy("orders")
-	for _, location := range []string{frankfurt, virginia} {
-		if is := w.instances(location); len(is) > 0 {
+	for _, location := range []string{primary, replica} {
+		if is := w.ours(location, incarnation); len(is) > 0 {
 			t.Errorf("instances left in %s: %+v", location, is)
 		}
 		groups, err := w.rds(location).DescribeDBParameterGroups(t.Context(), &rds.DescribeDBParameterGroupsInput{})
-		if err != nil || len(groups.DBParameterGroups) > 0 {
-			t.Errorf("parameter groups left in %s: %+v, %v", location, groups, err)
+		w.must(err)
+		for _, g := range groups.DBParameterGroups {
+			if strings.HasPrefix(*g.DBParameterGroupName, "default-orders-"+incarnation) {
+				t.Errorf("a parameter group is left in %s: %+v", location, g)
+			}
 		}
 	}
-	last, err := w.rds(frankfurt).DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{})
-	if err != nil || len(last.DBSnapshots) != 1 || *last.DBSnapshots[0].DBSnapshotIdentifier != "default-orders-"+incarnation+"-here-final" {
-		t.Errorf("snapshots = %+v, %v, want the final one", last, err)
+	last, err := w.rds(primary).DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{SnapshotType: sdk.String("manual")})
+	w.must(err)
+	if !slices.ContainsFunc(last.DBSnapshots, func(s rdstypes.DBSnapshot) bool {
+		return *s.DBSnapshotIdentifier == "default-orders-"+incarnation+"-here-final"
+	}) {
+		t.Errorf("snapshots = %+v, want the final one", last.DBSnapshots)
 	}
+}
+
+// ours are the instances of a region that Meridian made for database orders: an account may have others.
+func (w *awsWorld) ours(location, incarnation string) []rdstypes.DBInstance {
+	w.site.t.Helper()
+	return slices.DeleteFunc(w.instances(location), func(i rdstypes.DBInstance) bool {
+		return !strings.HasPrefix(*i.DBInstanceIdentifier, "default-orders-"+incarnation)
+	})
 }
 
 // noSecret looks for each password in each state, and in every file of the site but the servers' own and the keyring's.
@@ -133,6 +157,15 @@ func awsKilledInTheMiddle(t *testing.T) {
 		t.Errorf("after the recovery there are changes: %+v", again.Changes)
 	}
 	t.Logf("killed %d processes; the run's log:\n%s", killed, m.runLog(v.ID))
+
+	w.must(w.sweep(t.Context())) // as make test-aws leaves an account
+	groups, err := w.rds(frankfurt).DescribeDBParameterGroups(t.Context(), &rds.DescribeDBParameterGroupsInput{})
+	w.must(err)
+	snapshots, err := w.rds(frankfurt).DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{})
+	w.must(err)
+	if is := w.instances(frankfurt); len(is)+len(groups.DBParameterGroups)+len(snapshots.DBSnapshots) > 0 {
+		t.Errorf("left behind: %+v %+v %+v", is, groups.DBParameterGroups, snapshots.DBSnapshots)
+	}
 }
 
 // rds is a client of RDS in a region.

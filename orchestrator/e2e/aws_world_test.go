@@ -36,9 +36,10 @@ const awsPatience = 9 * time.Minute
 // awsWorld is an emulated AWS whose databases are real: what the emulator calls an instance is a PostgreSQL of this machine, and what it calls
 // a read replica a standby of that.
 type awsWorld struct {
-	*mototest.World
-	site *site
-	m    *meridian
+	*mototest.World // nil on an account of AWS itself
+	site            *site
+	m               *meridian
+	cloud           *aws.Provider
 
 	mu    sync.Mutex
 	real  map[string]pgserver.Spec // by the stack
@@ -61,8 +62,8 @@ func newAWS(t *testing.T) *awsWorld {
 		maria: map[string]*mariadbtest.Server{}}
 	s.env = w.Env()
 	s.more = func(m *meridian, installation string) []providers.Provider {
-		w.m = m
-		return []providers.Provider{aws.New(aws.Config{Installation: installation, SDK: w.SDK(), Reach: w.reach})}
+		w.m, w.cloud = m, aws.New(aws.Config{Installation: installation, SDK: w.SDK(), Reach: w.reach})
+		return []providers.Provider{w.cloud}
 	}
 	s.start()
 	return w
@@ -188,6 +189,14 @@ func (w *awsWorld) killTerraforms() (killed int) {
 		}
 	}
 	return killed
+}
+
+// SDK are the options by which the SDK reaches this AWS: on an account of AWS itself, what the environment says.
+func (w *awsWorld) SDK() []func(*config.LoadOptions) error {
+	if w.World == nil {
+		return nil
+	}
+	return w.World.SDK()
 }
 
 // must ends the story at an error of the cloud, or of Meridian.
