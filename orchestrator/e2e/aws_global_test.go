@@ -30,6 +30,13 @@ func awsGlobal(t *testing.T) {
 	w.wantUntouched(spec, 3)
 	w.noSecret(db.Incarnation)
 	m.everyDrift("orders", "here", w.Env(), auroraTable)
+	before := w.census(frankfurt)
+	m.createdTwice(m, "aws-aurora-postgres", "orders", "here", spec)
+	if after := w.census(frankfurt); !slices.Equal(before, after) {
+		t.Errorf("before its state was lost AWS had\n%q\nand has\n%q", before, after)
+	}
+	w.wantGlobal(db.Incarnation)
+	w.wantUntouched(spec, 1)
 
 	m.destroy("orders")
 	for _, location := range []string{frankfurt, virginia} {
