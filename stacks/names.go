@@ -34,7 +34,7 @@ var (
 	incarnation  = regexp.MustCompile(`^[a-z0-9]+$`)
 	labelValue   = regexp.MustCompile(`^[A-Za-z0-9._-]{0,63}$`)
 	identifier   = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
-	parameter    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$`)
+	parameter    = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_-]*(\.[A-Za-z_][A-Za-z0-9_-]*)?$`)
 	versionShape = regexp.MustCompile(`^[0-9]{1,5}(\.[0-9]{1,5}){0,3}$`)
 )
 

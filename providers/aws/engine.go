@@ -74,7 +74,7 @@ var managedPostgres = []string{
 // staticMySQL are the system variables of MySQL and MariaDB that are not dynamic, and those whose groups RDS shows as static.
 // Source: MySQL 8.4 Reference Manual, "System Variable Reference"; MariaDB documentation, "Server System Variables".
 var staticMySQL = words(`back_log binlog_gtid_simple_recovery binlog_row_event_max_size character-set-client-handshake default_authentication_plugin
-	disabled_storage_engines explicit_defaults_for_timestamp ft_max_word_len ft_min_word_len ft_query_expansion_limit ft_stopword_file
+	disabled_storage_engines enforce_gtid_consistency explicit_defaults_for_timestamp ft_max_word_len ft_min_word_len ft_query_expansion_limit ft_stopword_file gtid-mode gtid_mode
 	innodb_adaptive_hash_index_parts innodb_autoinc_lock_mode innodb_buffer_pool_chunk_size innodb_buffer_pool_instances
 	innodb_buffer_pool_load_at_startup innodb_commit_concurrency innodb_dedicated_server innodb_doublewrite_batch_size innodb_doublewrite_files
 	innodb_doublewrite_pages innodb_flush_method innodb_force_recovery innodb_ft_cache_size innodb_ft_max_token_size innodb_ft_min_token_size

@@ -26,6 +26,7 @@ func TestEnginesOfRDS(t *testing.T) {
 		"postgres":         {"postgres", "16.8", "postgres16", "-postgres16", "rds.force_ssl", 5432, []string{"postgresql", "upgrade"}, "max_connections"},
 		"mysql":            {"mysql", "8.4", "mysql8.4", "-mysql8-4", "require_secure_transport", 3306, []string{"error", "slowquery"}, "performance_schema_digests_size"},
 		"mysql, exactly":   {"mysql", "8.0.40", "mysql8.0", "-mysql8-0", "require_secure_transport", 3306, []string{"error", "slowquery"}, "table_open_cache_instances"},
+		"mysql, a hyphen":  {"mysql", "8.0", "mysql8.0", "-mysql8-0", "require_secure_transport", 3306, []string{"error", "slowquery"}, "gtid-mode"},
 		"mariadb":          {"mariadb", "11.4", "mariadb11.4", "-mariadb11-4", "require_secure_transport", 3306, []string{"error", "slowquery"}, "back_log"},
 		"mariadb, exactly": {"mariadb", "10.11.9", "mariadb10.11", "-mariadb10-11", "require_secure_transport", 3306, []string{"error", "slowquery"}, "thread_stack"},
 	} {

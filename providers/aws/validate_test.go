@@ -85,6 +85,9 @@ func TestSettingsAreReadStrictly(t *testing.T) {
 		"aurora of mysql":           {"name: postgres, version: \"16\", parameters: {max_connections: \"200\"}}\n  regions:\n    - name: frankfurt\n      provider: aws\n      location: eu-central-1\n      role: primary\n      settings:\n", "name: mysql, version: \"8.4\"}\n  regions:\n    - name: frankfurt\n      provider: aws\n      location: eu-central-1\n      role: primary\n      settings:\n        aurora: {}\n", "aws.topology", "spec.regions[0].settings.aurora"},
 		"a log of postgres":         {"name: postgres, version: \"16\", parameters: {max_connections: \"200\"}}\n  regions:\n    - name: frankfurt\n      provider: aws\n      location: eu-central-1\n      role: primary\n      settings:\n", "name: mysql, version: \"8.4\"}\n  regions:\n    - name: frankfurt\n      provider: aws\n      location: eu-central-1\n      role: primary\n      settings:\n        logExports: [error, postgresql]\n", "aws.settings", "spec.regions[0].settings.logExports[1]"},
 		"mysql's own switch":        {`name: postgres, version: "16", parameters: {max_connections: "200"}`, `name: mysql, version: "8.4", parameters: {read_only: "1"}`, "parameter.managed", "spec.engine.parameters.read_only"},
+		"a hyphen in a parameter":   {`name: postgres, version: "16", parameters: {max_connections: "200"}`, `name: mysql, version: "8.4", parameters: {gtid-mode: "ON"}`, "", ""},
+		"a hyphen of the switch":    {`name: postgres, version: "16", parameters: {max_connections: "200"}`, `name: mysql, version: "8.4", parameters: {read-only: "1"}`, "parameter.managed", "spec.engine.parameters.read-only"},
+		"a hyphen first":            {"max_connections", "-max", "parameter.invalid", "spec.engine.parameters.-max"},
 		"a managed parameter":       {"max_connections", "rds.logical_replication", "parameter.managed", "spec.engine.parameters.rds.logical_replication"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package conformance is the suite that every provider passes: what the rest of Meridian relies on, whatever the cloud.
 //
-// It must never reach a cloud: it asks only the capabilities that are pure or look.
+// It must never reach a cloud: it asks the capabilities that are pure or look, and of the others only a provider whose cloud a World stands for.
 package conformance
 
 import (
@@ -32,6 +32,8 @@ type Suite struct {
 	Blind bool
 	// BadParameters maps parameters that the engine has not, or not so, to a value.
 	BadParameters map[string]string
+	// World makes what stands for the cloud; nil where nothing does. The database's regions look as Database says.
+	World func(*testing.T) World
 }
 
 // Run runs the suite. A capability that the provider has not is skipped, by name.
@@ -44,6 +46,11 @@ func Run(t *testing.T, s Suite) {
 	t.Run("module call", s.moduleCall)
 	t.Run("endpoint", s.endpoint)
 	t.Run("locate", s.locate)
+	t.Run("statuses", s.statuses)
+	t.Run("inventory", s.inventory)
+	t.Run("removal", s.removal)
+	t.Run("troubles", s.troubles)
+	t.Run("rejection", s.rejection)
 }
 
 func has[T any](t *testing.T, p providers.Provider) T {

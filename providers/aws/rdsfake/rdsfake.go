@@ -285,3 +285,11 @@ func tagsOf(form url.Values) map[string]string {
 func sortedARNs(m map[string]Instance) []string { return slices.Sorted(maps.Keys(m)) }
 
 func last(arn string) string { return arn[strings.LastIndex(arn, ":")+1:] }
+
+// Settle lets what is being deleted be gone.
+func (f *Fake) Settle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	maps.DeleteFunc(f.instances, func(_ string, i Instance) bool { return i.Status == "deleting" })
+	maps.DeleteFunc(f.clusters, func(_ string, c Cluster) bool { return c.Status == "deleting" })
+}
