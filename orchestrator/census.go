@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"meridian/persistence/journal"
 	"meridian/persistence/store"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // census is one look at everything, for fsck.
@@ -221,6 +224,19 @@ func (l *census) adopt(ctx context.Context) (string, error) {
 	return "a runner was started", acts.Adopt(ctx)
 }
 
+// spooled looks whether the state that a runner keeps in a spool can be opened: without its key, nothing goes on from there.
+func (l *census) spooled(dir string) {
+	data, err := os.ReadFile(filepath.Join(dir, terraform.SpooledState))
+	if err != nil {
+		return // there is none, or not any more
+	}
+	if err := l.client.journal.CheckSpooled(data); err != nil {
+		l.find(FsckFinding{
+			Check: CheckSealed, Subject: filepath.Join(dir, terraform.SpooledState), What: err.Error(), Next: "bring the lost key back: steps on its stack wait for it; keep the spool",
+		})
+	}
+}
+
 // spools looks for what runners wrote down and never shipped.
 func (l *census) spools(ctx context.Context) error {
 	acts, ok := l.acts()
@@ -236,10 +252,11 @@ func (l *census) spools(ctx context.Context) error {
 		return fmt.Errorf("spools: %w", err)
 	}
 	for _, dir := range spools {
+		l.spooled(dir)
 		i := slices.IndexFunc(heads, func(h journal.Head) bool { return acts.Site.SpoolDir(h.Stack) == dir })
 		switch {
 		case i < 0:
-			l.find(FsckFinding{Check: CheckSpoolHead, Subject: dir, What: "no head has this spool: what is in it was never shipped to this store", Next: "keep it; look into its state.snapshot, then move it away"})
+			l.find(FsckFinding{Check: CheckSpoolHead, Subject: dir, What: "no head has this spool: what is in it was never shipped to this store", Next: "keep it elsewhere; meridian-runner " + terraform.VerbSpooled + " --with-secrets shows the state in its " + terraform.SpooledState})
 		case heads[i].Status == journal.HeadIdle:
 			l.find(FsckFinding{
 				Check: CheckSpoolHead, Subject: dir, What: "its attempt is over and it was not cleaned", Next: "meridian fsck --repair has a runner clean what is shipped",

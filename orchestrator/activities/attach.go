@@ -41,7 +41,7 @@ func (a *Activities) attach(ctx context.Context, w work, step journal.Step) (jou
 			}
 			ended = runner.done
 		} else if runner.ended() && runner.exit() == terraform.ExitError {
-			return journal.Result{}, fmt.Errorf("the runner of %s could not work: see %s", step.ID, runner.log)
+			return journal.Result{}, fmt.Errorf("the runner of %s could not work: %s (see %s)", step.ID, runner.complaint(), runner.log)
 		}
 		activity.RecordHeartbeat(ctx)
 		every := a.Timing.AttachPoll

@@ -3,6 +3,7 @@ package activities
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"meridian/stacks/terraform"
@@ -48,5 +49,26 @@ func TestLayProgram(t *testing.T) {
 	holds(lay("first"), "first")
 	if _, err := LayProgram(site, filepath.Join(t.TempDir(), "none")); err == nil {
 		t.Error("a program that is not there was copied")
+	}
+}
+
+// TestComplaint finds the last error that a runner wrote into its log, among what others wrote.
+func TestComplaint(t *testing.T) {
+	long := strings.Repeat(`{"level":"INFO","msg":"x"}`+"\n", 4000)
+	for name, c := range map[string]struct{ log, want string }{
+		"no log":       {want: "it said nothing"},
+		"no error":     {log: long, want: "it said nothing"},
+		"the last one": {log: `{"level":"ERROR","msg":"a","error":"first"}` + "\n" + long + `{"level":"ERROR","msg":"b","error":"second"}` + "\nnot JSON\n", want: "second"},
+		"too far back": {log: `{"level":"ERROR","msg":"a","error":"first"}` + "\n" + long, want: "it said nothing"},
+	} {
+		p := &process{log: filepath.Join(t.TempDir(), "log")}
+		if c.log != "" {
+			if err := os.WriteFile(p.log, []byte(c.log), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := p.complaint(); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }

@@ -1,10 +1,14 @@
 package activities
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -69,6 +73,37 @@ func (p *process) ended() bool {
 	default:
 		return false
 	}
+}
+
+// complaintTail bounds how much of a runner's log is read for its last error.
+const complaintTail = 64 << 10
+
+// complaint is the last error in the runner's log.
+func (p *process) complaint() string {
+	const none = "it said nothing"
+	f, err := os.Open(p.log)
+	if err != nil {
+		return none
+	}
+	defer f.Close()
+	if size, err := f.Seek(0, io.SeekEnd); err == nil {
+		_, err = f.Seek(max(0, size-complaintTail), io.SeekStart)
+		if err != nil {
+			return none
+		}
+	}
+	text, err := io.ReadAll(io.LimitReader(f, complaintTail))
+	if err != nil {
+		return none
+	}
+	lines := bytes.Split(text, []byte("\n"))
+	for _, line := range slices.Backward(lines) {
+		var said struct{ Level, Error string }
+		if json.Unmarshal(line, &said) == nil && said.Level == slog.LevelError.String() && said.Error != "" {
+			return said.Error
+		}
+	}
+	return none
 }
 
 // exit is the runner's exit code, -1 where a signal ended it or it could not be waited for.

@@ -17,6 +17,7 @@ import (
 	"meridian/orchestrator"
 	"meridian/orchestrator/workflows"
 	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
 	"meridian/persistence/store"
 	"meridian/providers"
 	"meridian/providers/local"
@@ -132,10 +133,31 @@ func TestFsck(t *testing.T) {
 			s.edit("CREATE TABLE unsound (a TEXT); INSERT INTO unsound VALUES (NULL); PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE unsound (a TEXT NOT NULL)' WHERE name = 'unsound'; PRAGMA writable_schema = RESET")
 			return func() { s.edit("DROP TABLE unsound") }
 		}}},
-		orchestrator.CheckSealed: {"an endpoint that is another's": {says: "endpoints", do: func() func() {
-			m.sql("UPDATE endpoints SET stack = stack || 'x' WHERE stack = ?", id.String())
-			return func() { m.sql("UPDATE endpoints SET stack = ? WHERE stack = ?", id.String(), id.String()+"x") }
-		}}},
+		orchestrator.CheckSealed: {
+			"an endpoint that is another's": {says: "endpoints", do: func() func() {
+				m.sql("UPDATE endpoints SET stack = stack || 'x' WHERE stack = ?", id.String())
+				return func() { m.sql("UPDATE endpoints SET stack = ? WHERE stack = ?", id.String(), id.String()+"x") }
+			}},
+			"a state in a spool whose key is lost": {says: "sealed with key", do: func() func() {
+				dir := spool(id)
+				lost, err := keyring.Open(keyring.Source{Dir: t.TempDir()}, true)
+				if err != nil {
+					t.Fatal(err)
+				}
+				state, err := journal.SealSpooled(lost, id, terraform.EmptyState(id))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, terraform.SpooledState), state, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				return func() {
+					if err := os.RemoveAll(dir); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}},
+		},
 		orchestrator.CheckJournalRows: {"a head that names another state": {says: "is not the one that its head names", do: func() func() {
 			m.sql("UPDATE heads SET serial = serial + 7 WHERE stack = ?", id.String())
 			return func() { m.sql("UPDATE heads SET serial = serial - 7 WHERE stack = ?", id.String()) }

@@ -144,7 +144,7 @@ func sleeper(t *testing.T) (*run, *hands) {
 	h := newHands()
 	w := &worker{
 		site: terraform.Site{Root: dir}, timing: stacks.DefaultTiming(), log: slog.New(slog.DiscardHandler), clock: h.clock(), told: &departure{},
-		store: st, journal: journal.New(st, keys), siteID: "here", boot: "b",
+		store: st, keys: keys, journal: journal.New(st, keys), siteID: "here", boot: "b",
 	}
 	w.timing.ShipEvery, w.timing.BeatEvery = time.Millisecond, 0
 	id := stacks.StackID{Namespace: "n", Name: "n", Incarnation: "i", Region: "r"}

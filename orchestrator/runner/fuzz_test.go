@@ -2,12 +2,15 @@ package runner
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"meridian/persistence/keyring"
+	"meridian/stacks"
 	"meridian/stacks/terraform"
 )
 
@@ -131,9 +134,10 @@ func FuzzSpool(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	keys, id := testRing(f), stacks.StackID{Namespace: "n", Name: "n", Incarnation: "i", Region: "r"}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := spool{t.TempDir()}
-		for _, name := range []string{attemptFile, shimFile, terraformFile, exitFile, cancelFile, deadlineFile, snapshotFile, outputFile} {
+		for _, name := range []string{attemptFile, shimFile, terraformFile, exitFile, cancelFile, deadlineFile, snapshotFile, clearSnapshot, outputFile} {
 			if err := os.WriteFile(s.path(name), data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -159,22 +163,25 @@ func FuzzSpool(f *testing.F) {
 		if every := d.look(); every <= 0 || every > time.Second {
 			t.Errorf("the shim would look every %s", every)
 		}
-		if state := s.snapshot(); state != nil && len(state) != len(data)-4 {
-			t.Errorf("a state of %d bytes out of %d", len(state), len(data))
+		if state, err := s.snapshot(keys, id); state != nil || err != nil && !errors.Is(err, keyring.ErrLost) {
+			t.Errorf("a state of %d bytes out of %d, %v", len(state), len(data), err)
 		}
-		if err := s.putSnapshot(data); err != nil {
+		if state := s.snapshotInClear(); state != nil && len(state) != len(data)-4 {
+			t.Errorf("a state in clear of %d bytes out of %d", len(state), len(data))
+		}
+		if err := s.putSnapshot(keys, id, data); err != nil {
 			t.Fatal(err)
 		}
-		if !bytes.Equal(s.snapshot(), data) {
-			t.Error("a state that was kept is another one")
+		if state, err := s.snapshot(keys, id); err != nil || !bytes.Equal(state, data) {
+			t.Errorf("a state that was kept is another one: %v", err)
 		}
 		if kept, err := os.ReadFile(s.path(snapshotFile)); err == nil && len(kept) > 4 { // one bit of it flips
 			kept[len(kept)-1] ^= 1
 			if err := os.WriteFile(s.path(snapshotFile), kept, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if s.snapshot() != nil {
-				t.Error("a damaged state is read")
+			if state, err := s.snapshot(keys, id); state != nil || err != nil {
+				t.Errorf("a damaged state is read: %q, %v", state, err)
 			}
 		}
 	})

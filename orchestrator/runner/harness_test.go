@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 func testMain(m *testing.M) int {
-	verbs := []string{terraform.VerbFind, terraform.VerbTemplate, terraform.VerbShow, terraform.VerbStep, terraform.VerbShim, terraform.VerbSweep, terraform.VerbDrain}
+	verbs := []string{terraform.VerbFind, terraform.VerbTemplate, terraform.VerbShow, terraform.VerbStep, terraform.VerbShim, terraform.VerbSweep, terraform.VerbDrain, terraform.VerbSpooled}
 	switch {
 	case os.Getenv("TF_PLUGIN_MAGIC_COOKIE") != "":
 		return servePlugin()

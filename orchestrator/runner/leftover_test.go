@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,10 +178,11 @@ func TestWhatNoStoreKnowsIsKept(t *testing.T) {
 	if r := w.do(step); r.Outcome != journal.OutcomeFailed || r.Diagnostics[0].Rule != runner.RuleSpoolUnknown {
 		t.Errorf("result: %+v", r)
 	}
-	kept, err := os.ReadFile(filepath.Join(spool, "state.snapshot"))
-	check(t, err)
-	if !bytes.HasSuffix(kept, newer) {
+	if kept := w.spooled(filepath.Join(spool, terraform.SpooledState)); !bytes.Equal(kept, compact(t, newer)) {
 		t.Errorf("the spool has %q, terraform left %q", kept, newer)
+	}
+	if _, err := os.Stat(w.site.WorkDir(w.id)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the state lies in clear in the work directory: %v", err)
 	}
 	check(t, os.Rename(spool, filepath.Join(t.TempDir(), "kept"))) // as the diagnostic says
 	if r := w.do(w.put(journal.StepPlan, w.items(1, 0), nil)); r.Outcome != journal.OutcomeChanges {

@@ -30,6 +30,7 @@ const usage = `meridian-runner is started by Meridian; it runs one step of terra
   meridian-runner state    --data DIR --step STEP
   meridian-runner resolve  --data DIR
   meridian-runner sweep    --data DIR
+  meridian-runner spooled  --data DIR --file FILE --with-secrets
   meridian-runner drain    --data DIR [--finish TIME] [--undo]
   meridian-runner step     --data DIR --step STEP [--attempt ID] [--adopt]
 `
@@ -75,6 +76,8 @@ type options struct {
 	adopt    bool
 	finish   time.Duration
 	undo     bool
+	file     string
+	secrets  bool
 }
 
 // parse reads the arguments of a verb.
@@ -94,11 +97,14 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 		fs.StringVar(&o.step, "step", "", "ID of the step")
 		fs.StringVar(&o.attempt, "attempt", uuid.NewString(), "ID of the attempt")
 		fs.BoolVar(&o.adopt, "adopt", false, "only settle what the stack's last attempt left")
+	case terraform.VerbSpooled:
+		fs.StringVar(&o.file, "file", "", "file "+terraform.SpooledState+" of a spool")
+		fs.BoolVar(&o.secrets, "with-secrets", false, "print the state with what is secret in it, in clear")
 	case terraform.VerbDrain:
 		fs.DurationVar(&o.finish, "finish", 0, "how long terraform may go on before it is told to stop (0: as the settings say)")
 		fs.BoolVar(&o.undo, "undo", false, "the host stays: let runners work again")
 	default:
-		return o, fmt.Errorf("unknown verb %q: want find, template, show, state, resolve, sweep, drain or step", verb)
+		return o, fmt.Errorf("unknown verb %q: want find, template, show, state, resolve, sweep, spooled, drain or step", verb)
 	}
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -113,6 +119,9 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 	o.site = terraform.Site{Root: root}
 	if fs.Lookup("step") != nil && o.step == "" || fs.Lookup("artifact") != nil && o.artifact == "" {
 		return o, fmt.Errorf("%s: want the ID of what to work on", verb)
+	}
+	if verb == terraform.VerbSpooled && (o.file == "" || !o.secrets) {
+		return o, fmt.Errorf("%s: want --file FILE and --with-secrets: it prints a whole state, which may hold secrets in clear", verb)
 	}
 	return o, nil
 }

@@ -176,7 +176,7 @@ func TestPowerLoss(t *testing.T) {
 	p := newPowered(t)
 	const place = "spool/default/orders-k3x9q2p7/ankara"
 	at := func(root string) spool { return spool{filepath.Join(root, place)} }
-	own := at(p.root)
+	own, keys := at(p.root), testRing(t)
 	att := attempt{ID: "a1", Step: "s", Stack: stacks.StackID{Namespace: "default", Name: "orders", Incarnation: "k3x9q2p7", Region: "ankara"}}
 	attemptIs := func(want ...string) func(string) error {
 		return func(root string) error {
@@ -194,7 +194,11 @@ func TestPowerLoss(t *testing.T) {
 	}
 	stateIs := func(want ...string) func(string) error {
 		return func(root string) error {
-			got := string(at(root).snapshot())
+			text, err := at(root).snapshot(keys, att.Stack)
+			if err != nil {
+				return err
+			}
+			got := string(text)
 			for _, s := range want {
 				if got == s {
 					return attemptIs("a1")(root)
@@ -204,8 +208,8 @@ func TestPowerLoss(t *testing.T) {
 		}
 	}
 	p.durably(t, "begin", func() error { return own.begin(att) }, attemptIs("", "a1"), attemptIs("a1"))
-	p.durably(t, "the first state", func() error { return own.putSnapshot([]byte("one")) }, stateIs("", "one"), stateIs("one"))
-	p.durably(t, "the next state", func() error { return own.putSnapshot([]byte("two")) }, stateIs("one", "two"), stateIs("two"))
+	p.durably(t, "the first state", func() error { return own.putSnapshot(keys, att.Stack, []byte("one")) }, stateIs("", "one"), stateIs("one"))
+	p.durably(t, "the next state", func() error { return own.putSnapshot(keys, att.Stack, []byte("two")) }, stateIs("one", "two"), stateIs("two"))
 	exitIs := func(codes ...int) func(string) error {
 		return func(root string) error {
 			var e exitRecord

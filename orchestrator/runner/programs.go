@@ -14,7 +14,7 @@ import (
 
 // attemptFormat is the version of what lies in a spool. A runner reads its own and those before: an upgrade takes up what its predecessors
 // began. Whoever changes the meaning of a file of the spool raises it.
-const attemptFormat = 1
+const attemptFormat = 2 // 1 kept the newest state in clear
 
 // errNewerSpool means that a newer meridian-runner began the attempt; this one leaves everything as it is.
 var errNewerSpool = errors.New("the spool is of a newer meridian-runner")

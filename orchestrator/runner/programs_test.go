@@ -20,9 +20,10 @@ func TestSpoolFormats(t *testing.T) {
 		record string
 		newer  bool
 	}{
-		"the one before": {record: `{"id":"a1","step":"r1/ankara/apply.1","kind":"apply","bootId":"b","serial":3}`},
-		"this one":       {record: `{"id":"a1","step":"r1/ankara/apply.1","kind":"apply","bootId":"b","serial":3,"format":1,"runner":"abc"}`},
-		"a newer one":    {record: `{"id":"a1","step":"r1/ankara/apply.1","format":2,"unheard":{"of":1}}`, newer: true},
+		"the one before": {record: `{"id":"a1","step":"r1/ankara/apply.1","kind":"apply","bootId":"b","serial":3,"format":1,"runner":"abc"}`},
+		"the first":      {record: `{"id":"a1","step":"r1/ankara/apply.1","kind":"apply","bootId":"b","serial":3}`},
+		"this one":       {record: `{"id":"a1","step":"r1/ankara/apply.1","kind":"apply","bootId":"b","serial":3,"format":2,"runner":"abc"}`},
+		"a newer one":    {record: `{"id":"a1","step":"r1/ankara/apply.1","format":3,"unheard":{"of":1}}`, newer: true},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

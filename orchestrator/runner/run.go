@@ -49,7 +49,6 @@ func (w *worker) newRun(att attempt, step journal.Step) *run {
 	if ok, err := sp.get(cancelFile, &c); ok && err == nil {
 		r.cancelled = &c
 	}
-	r.keep(sp.snapshot())
 	return r
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"meridian/persistence/journal"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // errBusy means that another runner works on the stack.
@@ -62,6 +63,9 @@ func (w *worker) settle(ctx context.Context, id stacks.StackID) (*lock, []procSt
 	if !current {
 		return r.discard(ctx)
 	}
+	if err := r.recall(); err != nil {
+		return nil, nil, err
+	}
 	sent, err := w.clock.Boot()
 	if err != nil {
 		return nil, nil, err
@@ -97,9 +101,19 @@ func (w *worker) settleDamaged(ctx context.Context, id stacks.StackID, damage er
 	if l == nil || err != nil {
 		return l, foreign, errors.Join(err, damage)
 	}
-	l.close()
-	return nil, nil, refuse(RuleSpoolDamaged, "What an earlier attempt wrote down is damaged", damage.Error(),
-		"nothing was touched; keep "+w.site.SpoolDir(id)+" elsewhere (its "+snapshotFile+" may be newer than the newest state), then apply again")
+	defer l.close()
+	file, err := terraform.ReadState(terraform.EmptyState(id))
+	if err != nil {
+		return nil, nil, errors.Join(err, damage)
+	}
+	r := w.newRun(attempt{Stack: id, Lineage: file.Lineage}, journal.Step{})
+	if err = r.recallState(); err == nil {
+		err = r.shelve()
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, damage)
+	}
+	return nil, nil, refuse(RuleSpoolDamaged, "What an earlier attempt wrote down is damaged", damage.Error(), w.keepElsewhere(w.site.SpoolDir(id))+", then apply again")
 }
 
 // settleNothing is settle where no attempt was written down: the lock must be free, or something foreign holds it.
@@ -148,10 +162,13 @@ func (r *run) discard(ctx context.Context) (*lock, []procStat, error) {
 		r.log.Warn("an attempt with nothing to ship is kept: its stack's lock is held", "attempt", r.att.ID, "held_by", name(foreign))
 		return nil, foreign, nil
 	}
-	if r.att.Kind == journal.StepApply {
-		r.lastLook()
-	}
 	unknown, err := r.unknown(ctx, r.att)
+	if unknown && err == nil {
+		err = r.recall()
+	}
+	if unknown && err == nil {
+		err = r.shelve()
+	}
 	if err != nil {
 		l.close()
 		return nil, nil, err
@@ -160,7 +177,7 @@ func (r *run) discard(ctx context.Context) (*lock, []procStat, error) {
 		l.close()
 		return nil, nil, refuse(RuleSpoolUnknown, "An earlier apply was never shipped to this store",
 			"step "+r.att.Step+" has no result there: the store was put back older, or is another one",
-			"nothing was touched; keep "+r.spool.dir+" elsewhere (its "+snapshotFile+" may be newer than the newest state), see what is left in the world with meridian fsck and meridian orphans list, then apply again")
+			r.keepElsewhere(r.spool.dir)+", see what is left in the world with meridian fsck and meridian orphans list, then apply again")
 	}
 	if err := r.clean(r.att.Stack); err != nil {
 		l.close()

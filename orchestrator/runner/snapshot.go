@@ -79,7 +79,7 @@ func (r *run) snapshotFile(path string) (torn bool) {
 	if !r.keep(data) {
 		return false
 	}
-	if err := r.spool.putSnapshot(data); err != nil {
+	if err := r.spool.putSnapshot(r.keys, r.att.Stack, data); err != nil {
 		r.log.Error("spool the state", "error", err)
 	}
 	return false

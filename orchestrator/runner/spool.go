@@ -1,11 +1,9 @@
 package runner
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,18 +11,19 @@ import (
 
 	"meridian/persistence/journal"
 	"meridian/stacks"
+	"meridian/stacks/terraform"
 )
 
 // The files of a spool. It is the record of one attempt: it is begun before anything is staged and removed last of all.
 const (
-	attemptFile   = "attempt.json"   // by the runner, once it has the fence
-	shimFile      = "shim.json"      // by the shim, before it starts terraform
-	terraformFile = "terraform.json" // by the shim, once terraform runs
-	exitFile      = "exit.json"      // by the shim, once terraform is dead
-	cancelFile    = "cancel.json"    // by the runner, before it tells terraform to stop
-	outputFile    = "output.ndjson"  // terraform's stdout and stderr
-	snapshotFile  = "state.snapshot" // the newest valid state
-	shimLogFile   = "shim.log"       // what shim and plugin say of themselves
+	attemptFile   = "attempt.json"         // by the runner, once it has the fence
+	shimFile      = "shim.json"            // by the shim, before it starts terraform
+	terraformFile = "terraform.json"       // by the shim, once terraform runs
+	exitFile      = "exit.json"            // by the shim, once terraform is dead
+	cancelFile    = "cancel.json"          // by the runner, before it tells terraform to stop
+	outputFile    = "output.ndjson"        // terraform's stdout and stderr
+	snapshotFile  = terraform.SpooledState // the newest valid state, sealed
+	shimLogFile   = "shim.log"             // what shim and plugin say of themselves
 )
 
 // attempt is what an adopter must know of an attempt. It holds no secret.
@@ -156,24 +155,6 @@ func (s spool) get(name string, v any) (ok bool, err error) {
 func (s spool) has(name string) bool {
 	_, err := os.Lstat(s.path(name))
 	return err == nil
-}
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// putSnapshot keeps a state, with its checksum in front, in place of the one before.
-func (s spool) putSnapshot(state []byte) error {
-	data := make([]byte, 4, 4+len(state))
-	binary.BigEndian.PutUint32(data, crc32.Checksum(state, castagnoli))
-	return writeWhole(s.path(snapshotFile), append(data, state...), true)
-}
-
-// snapshot reads the kept state; nil where there is none or it is damaged (power was lost while it was written).
-func (s spool) snapshot() []byte {
-	data, err := os.ReadFile(s.path(snapshotFile))
-	if err != nil || len(data) < 4 || binary.BigEndian.Uint32(data) != crc32.Checksum(data[4:], castagnoli) {
-		return nil
-	}
-	return data[4:]
 }
 
 // writeWhole writes a file beside its place and renames it there; durable syncs the file and its directory.

@@ -1,6 +1,8 @@
 package runner
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"meridian/persistence/journal"
+	"meridian/persistence/keyring"
 	"meridian/stacks"
 )
 
@@ -177,27 +180,47 @@ func TestLaunches(t *testing.T) {
 	}
 }
 
+// testRing is a ring of its own.
+func testRing(t testing.TB) *keyring.Keyring {
+	t.Helper()
+	keys, err := keyring.Open(keyring.Source{Dir: t.TempDir()}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
 func TestSpool(t *testing.T) {
 	s := spool{filepath.Join(t.TempDir(), "spool")}
 	if err := s.begin(attempt{ID: "a", Stack: stacks.StackID{Region: "r"}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.putSnapshot([]byte("state")); err != nil {
+	keys, id := testRing(t), stacks.StackID{Namespace: "n", Name: "n", Incarnation: "i", Region: "r"}
+	if err := s.putSnapshot(keys, id, []byte("the state")); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(s.snapshot()); got != "state" {
-		t.Errorf("snapshot %q", got)
+	if got, err := s.snapshot(keys, id); string(got) != "the state" || err != nil {
+		t.Errorf("snapshot %q, %v", got, err)
+	}
+	if got, err := s.snapshot(keys, stacks.StackID{Namespace: "n", Name: "n", Incarnation: "i", Region: "other"}); got != nil || err != nil {
+		t.Errorf("another stack's snapshot is taken: %q, %v", got, err)
+	}
+	if got, err := s.snapshot(testRing(t), id); got != nil || !errors.Is(err, keyring.ErrLost) || !strings.Contains(err.Error(), "nothing was touched") {
+		t.Errorf("without its key: %q, %v", got, err)
 	}
 	data, err := os.ReadFile(s.path(snapshotFile))
 	if err != nil {
 		t.Fatal(err)
 	}
+	if bytes.Contains(data, []byte("the state")) {
+		t.Error("the snapshot is in clear")
+	}
 	data[len(data)-1]++
 	if err := os.WriteFile(s.path(snapshotFile), data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s.snapshot() != nil {
-		t.Error("a damaged snapshot is taken")
+	if got, err := s.snapshot(keys, id); got != nil || err != nil {
+		t.Errorf("a damaged snapshot is taken: %q, %v", got, err)
 	}
 	if err := s.begin(attempt{ID: "b"}); err != nil {
 		t.Fatal(err)

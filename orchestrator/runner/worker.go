@@ -28,6 +28,7 @@ type worker struct {
 	clock  terraform.Clock
 
 	store   *store.Store
+	keys    *keyring.Keyring
 	catalog *catalog.Catalog
 	journal *journal.Journal
 
@@ -65,15 +66,10 @@ func openWorker(ctx context.Context, site terraform.Site, log *slog.Logger) (*wo
 	if w.store, err = store.Open(ctx, where); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	source := keyring.Source{Dir: site.Root}
-	if os.Getenv(terraform.EnvKeyring) != "" {
-		source.Env = terraform.EnvKeyring
+	if w.keys, err = openRing(site); err != nil {
+		return nil, errors.Join(err, w.store.Close())
 	}
-	keys, err := keyring.Open(source, false)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("keyring: %w", err), w.store.Close())
-	}
-	w.catalog, w.journal = catalog.New(w.store, keys), journal.New(w.store, keys)
+	w.catalog, w.journal = catalog.New(w.store, w.keys), journal.New(w.store, w.keys)
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
@@ -82,6 +78,19 @@ func openWorker(ctx context.Context, site terraform.Site, log *slog.Logger) (*wo
 		return nil, errors.Join(err, w.store.Close())
 	}
 	return w, nil
+}
+
+// openRing opens the installation's keyring.
+func openRing(site terraform.Site) (*keyring.Keyring, error) {
+	source := keyring.Source{Dir: site.Root}
+	if os.Getenv(terraform.EnvKeyring) != "" {
+		source.Env = terraform.EnvKeyring
+	}
+	keys, err := keyring.Open(source, false)
+	if err != nil {
+		return nil, fmt.Errorf("keyring: %w", err)
+	}
+	return keys, nil
 }
 
 // close closes the store.

@@ -18,6 +18,7 @@ import (
 //	state     --data DIR --step STEP         -> StateAnswer of a StateOrder on standard input, on a copy of the newest state
 //	resolve   --data DIR                     -> ResolveAnswer of a ResolveOrder on standard input
 //	sweep     --data DIR                     -> what it cleaned of runners that died after their result
+//	spooled   --data DIR --file FILE --with-secrets   -> the state in a spool's file, in clear, for a person
 //	drain     --data DIR [--finish TIME] [--undo]   the host shuts down: waits for the site's runners, starts nothing more in this boot
 //
 // step detaches nothing by itself: its caller starts it in a session of its own. It exits 0 when the step has a result or another
@@ -34,6 +35,7 @@ const (
 	VerbSweep    = "sweep"
 	VerbState    = "state"
 	VerbDrain    = "drain"
+	VerbSpooled  = "spooled"
 	VerbResolve  = "resolve"
 )
 

@@ -32,7 +32,10 @@ func (s Site) CheckDir(step string) string {
 	return filepath.Join(s.Root, "check", filepath.FromSlash(step))
 }
 
-// SpoolDir holds what the runner has written down and not yet shipped: output, snapshots, attempt.json, exit.json.
+// SpooledState is the file of a spool that holds the newest valid state, sealed (journal.OpenSpooled).
+const SpooledState = "state.sealed"
+
+// SpoolDir holds what the runner has written down and not yet shipped: attempt.json, the newest state, exit.json.
 func (s Site) SpoolDir(id stacks.StackID) string {
 	return filepath.Join(s.Root, "spool", stackDir(id))
 }
