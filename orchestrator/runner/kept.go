@@ -3,7 +3,6 @@ package runner
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -92,13 +91,25 @@ func (r *run) recallState() error {
 	return nil
 }
 
-// shelve leaves an attempt for a person to look at: the newest state that terraform left is sealed in the spool, and the work directory, where
-// it lies in clear, goes. Where it could not be sealed, that stays. What the spool held before was recalled.
+// shelve leaves an attempt for a person to look at: the newest state that terraform left and what it said are sealed in the spool, and the work
+// directory, where they lie in clear, goes. Where it could not be sealed, that stays. What the spool held before was recalled.
 func (r *run) shelve() error {
 	r.lastLook()
 	if newest := r.newestState(); newest != nil {
 		if kept, err := r.spool.snapshot(r.keys, r.att.Stack); err != nil || !bytes.Equal(kept, newest.Payload) {
 			return err
+		}
+	}
+	if said, err := os.ReadFile(r.tail.where()); err == nil && len(said) > 0 {
+		sealed, err := journal.SealSpooled(r.keys, r.att.Stack, said)
+		if err == nil {
+			err = writeWhole(r.spool.path(saidSealed), sealed, true)
+		}
+		if err != nil {
+			return err
+		}
+		if err := disk.remove(r.spool.path(outputFile)); err != nil { // of the version before
+			return fmt.Errorf("spool: %w", err)
 		}
 	}
 	if err := os.RemoveAll(r.site.WorkDir(r.att.Stack)); err != nil {
@@ -107,14 +118,17 @@ func (r *run) shelve() error {
 	return nil
 }
 
+// saidSealed is the file of a shelved spool that holds what terraform said, sealed.
+const saidSealed = "output.sealed"
+
 // keepElsewhere says what to do with a spool that only a person can judge.
 func (w *worker) keepElsewhere(dir string) string {
 	return fmt.Sprintf("nothing in the world was touched; keep %s elsewhere (its %s may be newer than the newest state: meridian-runner %s --data %s --file FILE --with-secrets shows it)",
 		dir, snapshotFile, terraform.VerbSpooled, w.site.Root)
 }
 
-// spooled opens the state in a spool's file for a person, wherever the file was kept. It needs the ring, and no store.
-func spooled(site terraform.Site, path string) (json.RawMessage, error) {
+// spooled opens a sealed file of a spool for a person, wherever the file was kept. It needs the ring, and no store.
+func spooled(site terraform.Site, path string) ([]byte, error) {
 	keys, err := openRing(site)
 	if err != nil {
 		return nil, err
@@ -123,9 +137,9 @@ func spooled(site terraform.Site, path string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, state, err := journal.OpenSpooled(keys, data)
+	_, plain, err := journal.OpenSpooled(keys, data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return state, nil
+	return plain, nil
 }

@@ -34,7 +34,7 @@ resource "terraform_data" "first" {
 resource "terraform_data" "second" {
   depends_on = [terraform_data.first]
   provisioner "local-exec" {
-    command = "echo begin 0 >> ` + w.ledger + `; until [ -e ` + w.gate + ` ]; do sleep 0.02; done"
+    command = "echo said-` + hidden + `; echo begin 0 >> ` + w.ledger + `; until [ -e ` + w.gate + ` ]; do sleep 0.02; done"
   }
 }
 `)
@@ -88,14 +88,7 @@ func (w *world) spooled(path string) []byte {
 	}
 	data, err := os.ReadFile(out)
 	check(w.t, err)
-	return bytes.TrimSpace(data)
-}
-
-func compact(t *testing.T, text []byte) []byte {
-	t.Helper()
-	var out bytes.Buffer
-	check(t, json.Compact(&out, text))
-	return out.Bytes()
+	return data
 }
 
 // first asserts that the first object is in the newest state of the store, with its secret.
@@ -147,9 +140,17 @@ func TestASpoolOfTheVersionBefore(t *testing.T) {
 	if !bytes.Contains(text, []byte(`"format":2`)) {
 		t.Fatalf("the attempt's record is %s", text)
 	}
+	said := filepath.Join(w.site.WorkDir(w.id), ".terraform", "output.ndjson")
+	if text, err := os.ReadFile(said); err != nil || !bytes.Contains(text, []byte("said-"+hidden)) {
+		t.Errorf("terraform said %s, %v", text, err)
+	}
+	check(t, os.Rename(said, filepath.Join(spool, "output.ndjson")))
 	check(t, os.WriteFile(record, bytes.Replace(text, []byte(`"format":2`), []byte(`"format":1`), 1), 0o600))
 	if r := w.do(step); r.Outcome != journal.OutcomeInterrupted {
 		t.Fatalf("result: %+v", r)
+	}
+	if text := w.events(step); !strings.Contains(text, `"apply_start"`) {
+		t.Errorf("what terraform said was lost: %s", text)
 	}
 	w.first()
 	w.clean()

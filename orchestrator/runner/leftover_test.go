@@ -171,6 +171,8 @@ func TestWhatNoStoreKnowsIsKept(t *testing.T) {
 	check(t, err)
 	check(t, os.MkdirAll(w.site.WorkDir(w.id), 0o700))
 	check(t, os.WriteFile(filepath.Join(w.site.WorkDir(w.id), terraform.StateFileName), newer, 0o600))
+	check(t, os.MkdirAll(filepath.Join(w.site.WorkDir(w.id), terraform.DataDirName), 0o700))
+	check(t, os.WriteFile(filepath.Join(w.site.WorkDir(w.id), terraform.DataDirName, "output.ndjson"), []byte("words\n"), 0o600))
 	if a := w.sweep(); len(a.Cleaned) != 0 || !slices.Equal(a.Pending, []string{w.id.String()}) {
 		t.Errorf("sweep: %+v", a)
 	}
@@ -178,7 +180,10 @@ func TestWhatNoStoreKnowsIsKept(t *testing.T) {
 	if r := w.do(step); r.Outcome != journal.OutcomeFailed || r.Diagnostics[0].Rule != runner.RuleSpoolUnknown {
 		t.Errorf("result: %+v", r)
 	}
-	if kept := w.spooled(filepath.Join(spool, terraform.SpooledState)); !bytes.Equal(kept, compact(t, newer)) {
+	if said := w.spooled(filepath.Join(spool, "output.sealed")); string(said) != "words\n" {
+		t.Errorf("the spool has that terraform said %q", said)
+	}
+	if kept := w.spooled(filepath.Join(spool, terraform.SpooledState)); !bytes.Equal(kept, newer) {
 		t.Errorf("the spool has %q, terraform left %q", kept, newer)
 	}
 	if _, err := os.Stat(w.site.WorkDir(w.id)); !errors.Is(err, fs.ErrNotExist) {

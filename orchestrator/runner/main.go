@@ -56,9 +56,25 @@ func Main(args []string, out, logs io.Writer) int {
 	case terraform.VerbDrain:
 		return mainDrain(o, log)
 	}
+	if args[0] == terraform.VerbSpooled {
+		return mainSpooled(o, out, logs)
+	}
 	answer, err := o.answer(context.Background(), args[0], log)
 	if err == nil {
 		err = json.NewEncoder(out).Encode(answer)
+	}
+	if err != nil {
+		fmt.Fprintln(logs, "meridian-runner:", err)
+		return terraform.ExitError
+	}
+	return terraform.ExitDone
+}
+
+// mainSpooled prints what a sealed file of a spool holds, as it is.
+func mainSpooled(o options, out, logs io.Writer) int {
+	text, err := spooled(o.site, o.file)
+	if err == nil {
+		_, err = out.Write(text)
 	}
 	if err != nil {
 		fmt.Fprintln(logs, "meridian-runner:", err)
@@ -98,8 +114,8 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 		fs.StringVar(&o.attempt, "attempt", uuid.NewString(), "ID of the attempt")
 		fs.BoolVar(&o.adopt, "adopt", false, "only settle what the stack's last attempt left")
 	case terraform.VerbSpooled:
-		fs.StringVar(&o.file, "file", "", "file "+terraform.SpooledState+" of a spool")
-		fs.BoolVar(&o.secrets, "with-secrets", false, "print the state with what is secret in it, in clear")
+		fs.StringVar(&o.file, "file", "", "a sealed file of a spool, "+terraform.SpooledState+" for instance")
+		fs.BoolVar(&o.secrets, "with-secrets", false, "print it with what is secret in it, in clear")
 	case terraform.VerbDrain:
 		fs.DurationVar(&o.finish, "finish", 0, "how long terraform may go on before it is told to stop (0: as the settings say)")
 		fs.BoolVar(&o.undo, "undo", false, "the host stays: let runners work again")
@@ -121,7 +137,7 @@ func parse(verb string, args []string, logs io.Writer) (options, error) {
 		return o, fmt.Errorf("%s: want the ID of what to work on", verb)
 	}
 	if verb == terraform.VerbSpooled && (o.file == "" || !o.secrets) {
-		return o, fmt.Errorf("%s: want --file FILE and --with-secrets: it prints a whole state, which may hold secrets in clear", verb)
+		return o, fmt.Errorf("%s: want --file FILE and --with-secrets: what it prints may hold secrets in clear", verb)
 	}
 	return o, nil
 }

@@ -41,7 +41,7 @@ func outcomeOf(kind journal.StepKind, exit exitRecord, known bool, stopped *canc
 
 // outcome is the result of the attempt, and the artifact of a plan that changes something.
 func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal.Result, *journal.Artifact) {
-	said := readOutput(r.spool.path(outputFile))
+	said := readOutput(r.tail.where())
 	res := journal.Result{
 		Step: r.att.Step, Outcome: outcomeOf(r.att.Kind, exit, known, r.stopped()), ExitCode: exit.Code,
 		Serial: r.att.Serial, Diagnostics: said.diagnostics, Launches: 1,

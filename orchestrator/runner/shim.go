@@ -20,7 +20,7 @@ const shimLockFD = 3
 // shimAlone is the one variable of the shim's that is not for terraform: it only waits, and one core at a time will do.
 const shimAlone = "GOMAXPROCS=1"
 
-// runShim is terraform's parent: it starts the command in its working directory with its output appended to the spool, waits, and
+// runShim is terraform's parent: it starts the command in its working directory with its output appended to a file there, waits, and
 // writes down how it ended. It is small and knows no store: nothing but terraform's end ends it. It gets the whole environment of
 // terraform, and passes the stack's lock on. Where it is given a plugin, it starts that first and ends it last.
 func runShim(spoolDir string, private launch.Plugin, command []string) int {
@@ -48,7 +48,7 @@ func superviseCommand(s spool, private launch.Plugin, command []string) exitReco
 	failed := func(err error) exitRecord {
 		return exitRecord{Code: -1, Error: err.Error(), At: time.Now().UTC()}
 	}
-	out, err := os.OpenFile(s.path(outputFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	out, err := os.OpenFile(saidIn("", outputFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return failed(err)
 	}
@@ -63,7 +63,7 @@ func superviseCommand(s spool, private launch.Plugin, command []string) exitReco
 			cmd.Env = append(cmd.Env, plugin.variable())
 			defer func() {
 				if plugin.died() {
-					_, _ = out.Write(dyingWords(s.path(shimLogFile)))
+					_, _ = out.Write(dyingWords(saidIn("", shimLogFile)))
 				}
 				plugin.end()
 			}()

@@ -14,17 +14,25 @@ import (
 	"meridian/stacks/terraform"
 )
 
-// The files of a spool. It is the record of one attempt: it is begun before anything is staged and removed last of all.
+// The files of a spool. It is the record of one attempt: it is begun before anything is staged and removed last of all. Nothing that terraform or a
+// plugin says is in it in clear.
 const (
 	attemptFile   = "attempt.json"         // by the runner, once it has the fence
 	shimFile      = "shim.json"            // by the shim, before it starts terraform
 	terraformFile = "terraform.json"       // by the shim, once terraform runs
 	exitFile      = "exit.json"            // by the shim, once terraform is dead
 	cancelFile    = "cancel.json"          // by the runner, before it tells terraform to stop
-	outputFile    = "output.ndjson"        // terraform's stdout and stderr
 	snapshotFile  = terraform.SpooledState // the newest valid state, sealed
-	shimLogFile   = "shim.log"             // what shim and plugin say of themselves
 )
+
+// What terraform and its plugins say lies in the work directory, among what terraform writes there of its own: a provider may tell a secret.
+const (
+	outputFile  = "output.ndjson" // terraform's stdout and stderr
+	shimLogFile = "shim.log"      // what shim and plugin say of themselves
+)
+
+// saidIn is where those files lie in a work directory.
+func saidIn(workDir, name string) string { return filepath.Join(workDir, terraform.DataDirName, name) }
 
 // attempt is what an adopter must know of an attempt. It holds no secret.
 type attempt struct {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"meridian/persistence/journal"
@@ -22,17 +23,19 @@ const (
 // tail reads terraform's output file line by line. A line's sequence is its number from 1, so an adopter counts the same.
 type tail struct {
 	path    string
+	earlier string // where a runner of the version before has the file
 	f       *os.File
 	seq     int64
 	partial []byte
 	buf     []byte
 	eof     bool
+	named   bool // its name is on the disk
 }
 
 // next returns the whole lines that were not returned yet, up to the bound of a shipment; rest asks for a last line without an end too.
 func (t *tail) next(rest bool) ([]journal.Event, error) {
 	if t.f == nil {
-		f, err := os.Open(t.path)
+		f, err := os.Open(t.where())
 		if errors.Is(err, fs.ErrNotExist) {
 			t.eof = true
 			return nil, nil
@@ -65,6 +68,16 @@ func (t *tail) next(rest bool) ([]journal.Event, error) {
 	return out, nil
 }
 
+// where is where the file lies.
+func (t *tail) where() string {
+	if t.earlier != "" {
+		if _, err := os.Lstat(t.earlier); err == nil {
+			return t.earlier
+		}
+	}
+	return t.path
+}
+
 // split cuts what was read into lines.
 func (t *tail) split(out []journal.Event, data []byte) []journal.Event {
 	for len(data) > 0 {
@@ -90,8 +103,21 @@ func (t *tail) sync() error {
 	if t.f == nil {
 		return nil
 	}
-	return t.f.Sync()
+	if err := t.f.Sync(); err != nil || t.named {
+		return err
+	}
+	// The directories above are as new as the file.
+	for dir, n := filepath.Dir(t.f.Name()), 0; n < saidDepth; dir, n = filepath.Dir(dir), n+1 {
+		if err := disk.syncDir(dir); err != nil {
+			return err
+		}
+	}
+	t.named = true
+	return nil
 }
+
+// saidDepth is how many directories lead from the site's root to the file: its own, the stack's three, and that of all work.
+const saidDepth = 5
 
 func (t *tail) close() {
 	if t.f != nil {

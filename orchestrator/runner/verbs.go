@@ -27,9 +27,6 @@ func (o options) answer(ctx context.Context, verb string, log *slog.Logger) (any
 	if verb == terraform.VerbResolve {
 		return resolve(ctx, o.site, os.Stdin, log)
 	}
-	if verb == terraform.VerbSpooled {
-		return spooled(o.site, o.file)
-	}
 	w, err := openWorker(ctx, o.site, log)
 	if err != nil {
 		return nil, err
