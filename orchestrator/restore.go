@@ -57,7 +57,7 @@ func Restore(ctx context.Context, o RestoreOptions) (out Restored, err error) {
 			return out, fmt.Errorf("put the keyring back: %w", err)
 		}
 	}
-	keys, err := keyring.Open(keyring.Source{Dir: o.Data, Env: o.KeyringEnv}, false)
+	keys, err := o.ring()
 	if err != nil {
 		return out, err
 	}
@@ -78,7 +78,12 @@ func Restore(ctx context.Context, o RestoreOptions) (out Restored, err error) {
 		return out, err
 	}
 	out.Aside = asideOf(o)
-	return out, swapStore(o.Data, staging, out.Aside, o.TemporalFile)
+	return out, swapStore(o, keys, staging, out.Aside)
+}
+
+// ring opens the ring of the data directory.
+func (o RestoreOptions) ring() (*keyring.Keyring, error) {
+	return keyring.Open(keyring.Source{Dir: o.Data, Env: o.KeyringEnv}, false)
 }
 
 // asideOf is where what lay in a data directory before is kept.
@@ -106,6 +111,10 @@ func RestoreInPlace(ctx context.Context, cat *catalog.Catalog, jour *journal.Jou
 	if len(others) > 0 {
 		return out, busy("a server or a worker listens to the store from " + strings.Join(others, ", "))
 	}
+	keys, err := o.ring()
+	if err != nil {
+		return out, err
+	}
 	out.Aside = asideOf(o)
 	if err := os.Mkdir(out.Aside, 0o700); err != nil {
 		return out, fmt.Errorf("a place for what is moved aside: %w", err)
@@ -113,7 +122,7 @@ func RestoreInPlace(ctx context.Context, cat *catalog.Catalog, jour *journal.Jou
 	if out.Epoch, err = markRestored(ctx, cat, jour, "restored by other tools, marked at "+o.At.UTC().Format(time.RFC3339), 0); err != nil {
 		return out, err
 	}
-	return out, errors.Join(moveWork(o.Data, out.Aside, o.TemporalFile), syncDir(o.Data))
+	return out, errors.Join(moveWork(o, keys, out.Aside), syncDir(o.Data))
 }
 
 // markRestored ends the runs that were open in a store that was put back, raises its epoch, and makes it read-only.
@@ -165,7 +174,8 @@ func markStaged(ctx context.Context, staging string, keys *keyring.Keyring, why 
 
 // swapStore moves what was there aside and puts the staged store in its place. The old store stays where it is until the new one takes its
 // place by one rename; its log, which must never meet the new one, goes first and is empty by then.
-func swapStore(data, staging, aside, temporalFile string) error {
+func swapStore(o RestoreOptions, keys *keyring.Keyring, staging, aside string) error {
+	data := o.Data
 	if err := os.Mkdir(aside, 0o700); err != nil {
 		return fmt.Errorf("move the old store aside: %w", err)
 	}
@@ -176,7 +186,7 @@ func swapStore(data, staging, aside, temporalFile string) error {
 	if err := moveAside(data, aside, store.FileName+"-wal", store.FileName+"-shm"); err != nil {
 		return err
 	}
-	if err := moveWork(data, aside, temporalFile); err != nil {
+	if err := moveWork(o, keys, aside); err != nil {
 		return err
 	}
 	if err := os.Rename(filepath.Join(staging, store.FileName), filepath.Join(data, store.FileName)); err != nil {
@@ -193,9 +203,12 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// moveWork moves aside what belongs to the store that was there before: Temporal's file, and what runners have left.
-func moveWork(data, aside, temporalFile string) error {
-	return moveAside(data, aside, temporalFile, temporalFile+"-wal", temporalFile+"-shm", "spool", "work", "check")
+// moveWork moves aside what belongs to the store that was there before: Temporal's file, and what runners have left, sealed.
+func moveWork(o RestoreOptions, keys *keyring.Keyring, aside string) error {
+	if err := shelveWork(o.Data, keys); err != nil {
+		return err
+	}
+	return moveAside(o.Data, aside, o.TemporalFile, o.TemporalFile+"-wal", o.TemporalFile+"-shm", "spool")
 }
 
 func moveAside(data, aside string, names ...string) error {

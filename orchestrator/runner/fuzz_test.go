@@ -137,7 +137,7 @@ func FuzzSpool(f *testing.F) {
 	keys, id := testRing(f), stacks.StackID{Namespace: "n", Name: "n", Incarnation: "i", Region: "r"}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := spool{t.TempDir()}
-		for _, name := range []string{attemptFile, shimFile, terraformFile, exitFile, cancelFile, deadlineFile, snapshotFile, clearSnapshot, outputFile} {
+		for _, name := range []string{attemptFile, shimFile, terraformFile, exitFile, cancelFile, deadlineFile, snapshotFile, terraform.StateInClear, terraform.OutputInClear} {
 			if err := os.WriteFile(s.path(name), data, 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -153,7 +153,7 @@ func FuzzSpool(f *testing.F) {
 		if _, known := r.family.shim(); known {
 			t.Error("a process of another boot is known")
 		}
-		readOutput(s.path(outputFile))
+		readOutput(s.path(terraform.OutputInClear))
 		var d deadline
 		if _, err := s.get(deadlineFile, &d); err != nil {
 			if _, act := leaseNow(terraform.Clock{}, s); act == leaseRuns {

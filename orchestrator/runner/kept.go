@@ -45,14 +45,11 @@ func (s spool) snapshot(keys *keyring.Keyring, id stacks.StackID) ([]byte, error
 	return state, nil
 }
 
-// clearSnapshot is where runners of the format before keep the newest state: in clear, behind its checksum.
-const clearSnapshot = "state.snapshot"
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // snapshotInClear reads the state that a runner of the format before kept; nil where there is none or it is damaged.
 func (s spool) snapshotInClear() []byte {
-	data, err := os.ReadFile(s.path(clearSnapshot))
+	data, err := os.ReadFile(s.path(terraform.StateInClear))
 	if err != nil || len(data) < 4 || binary.BigEndian.Uint32(data) != crc32.Checksum(data[4:], castagnoli) {
 		return nil
 	}
@@ -77,7 +74,7 @@ func (r *run) recallState() error {
 		return err
 	}
 	r.keep(state)
-	if !r.spool.has(clearSnapshot) {
+	if !r.spool.has(terraform.StateInClear) {
 		return nil
 	}
 	if state := r.spool.snapshotInClear(); r.keep(state) {
@@ -85,7 +82,7 @@ func (r *run) recallState() error {
 			return err
 		}
 	}
-	if err := disk.remove(r.spool.path(clearSnapshot)); err != nil {
+	if err := disk.remove(r.spool.path(terraform.StateInClear)); err != nil {
 		return fmt.Errorf("spool: %w", err)
 	}
 	return nil
@@ -103,12 +100,12 @@ func (r *run) shelve() error {
 	if said, err := os.ReadFile(r.tail.where()); err == nil && len(said) > 0 {
 		sealed, err := journal.SealSpooled(r.keys, r.att.Stack, said)
 		if err == nil {
-			err = writeWhole(r.spool.path(saidSealed), sealed, true)
+			err = writeWhole(r.spool.path(terraform.SpooledOutput), sealed, true)
 		}
 		if err != nil {
 			return err
 		}
-		if err := disk.remove(r.spool.path(outputFile)); err != nil { // of the version before
+		if err := disk.remove(r.spool.path(terraform.OutputInClear)); err != nil { // of the version before
 			return fmt.Errorf("spool: %w", err)
 		}
 	}
@@ -117,9 +114,6 @@ func (r *run) shelve() error {
 	}
 	return nil
 }
-
-// saidSealed is the file of a shelved spool that holds what terraform said, sealed.
-const saidSealed = "output.sealed"
 
 // keepElsewhere says what to do with a spool that only a person can judge.
 func (w *worker) keepElsewhere(dir string) string {

@@ -46,7 +46,7 @@ func TestRecall(t *testing.T) {
 			sp := spool{w.site.SpoolDir(id)}
 			fatal(t, sp.begin(attempt{ID: "a1", Stack: id, Lineage: file.Lineage, Serial: 1, Format: c.format}))
 			if c.clear != nil {
-				fatal(t, os.WriteFile(sp.path(clearSnapshot), c.clear, 0o600))
+				fatal(t, os.WriteFile(sp.path(terraform.StateInClear), c.clear, 0o600))
 			}
 			if c.sealed != nil {
 				fatal(t, sp.putSnapshot(w.keys, id, c.sealed))
@@ -63,8 +63,8 @@ func TestRecall(t *testing.T) {
 			if !bytes.Equal(got, c.want) || !bytes.Equal(kept, c.want) || err != nil {
 				t.Errorf("recalled %s, kept %s, %v, want %s", got, kept, err, c.want)
 			}
-			if att, _, err := sp.attempt(); err != nil || att.Format != attemptFormat || sp.has(clearSnapshot) {
-				t.Errorf("format %d, %v, in clear: %v", att.Format, err, sp.has(clearSnapshot))
+			if att, _, err := sp.attempt(); err != nil || att.Format != attemptFormat || sp.has(terraform.StateInClear) {
+				t.Errorf("format %d, %v, in clear: %v", att.Format, err, sp.has(terraform.StateInClear))
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func BenchmarkPutSnapshot(b *testing.B) {
 	})
 	b.Run("in clear", func(b *testing.B) {
 		for b.Loop() {
-			if err := writeWhole(s.path(clearSnapshot), state, true); err != nil {
+			if err := writeWhole(s.path(terraform.StateInClear), state, true); err != nil {
 				b.Fatal(err)
 			}
 		}

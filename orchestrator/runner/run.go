@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -43,7 +44,7 @@ func (w *worker) newRun(att attempt, step journal.Step) *run {
 	r := &run{
 		worker: w, att: att, step: step, spool: sp, shipped: att.Serial,
 		family: family{spool: sp, lock: w.site.StackLock(att.Stack), gone: att.BootID != w.boot},
-		tail:   tail{path: saidIn(w.site.WorkDir(att.Stack), outputFile), earlier: sp.path(outputFile)}, moved: w.clock.Awake(),
+		tail:   tail{path: filepath.Join(w.site.WorkDir(att.Stack), terraform.OutputFile), earlier: sp.path(terraform.OutputInClear)}, moved: w.clock.Awake(),
 	}
 	var c cancelRecord
 	if ok, err := sp.get(cancelFile, &c); ok && err == nil {
@@ -60,7 +61,7 @@ func (r *run) start(p *prepared, stackLock *lock) error {
 		args = launch.ApplyArgs()
 	}
 	dir := r.site.WorkDir(r.att.Stack)
-	logFile, err := os.OpenFile(saidIn(dir, shimLogFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	logFile, err := os.OpenFile(filepath.Join(dir, terraform.ShimLogFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}

@@ -48,7 +48,7 @@ func superviseCommand(s spool, private launch.Plugin, command []string) exitReco
 	failed := func(err error) exitRecord {
 		return exitRecord{Code: -1, Error: err.Error(), At: time.Now().UTC()}
 	}
-	out, err := os.OpenFile(saidIn("", outputFile), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	out, err := os.OpenFile(terraform.OutputFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return failed(err)
 	}
@@ -63,7 +63,7 @@ func superviseCommand(s spool, private launch.Plugin, command []string) exitReco
 			cmd.Env = append(cmd.Env, plugin.variable())
 			defer func() {
 				if plugin.died() {
-					_, _ = out.Write(dyingWords(saidIn("", shimLogFile)))
+					_, _ = out.Write(dyingWords(terraform.ShimLogFile))
 				}
 				plugin.end()
 			}()

@@ -25,15 +25,6 @@ const (
 	snapshotFile  = terraform.SpooledState // the newest valid state, sealed
 )
 
-// What terraform and its plugins say lies in the work directory, among what terraform writes there of its own: a provider may tell a secret.
-const (
-	outputFile  = "output.ndjson" // terraform's stdout and stderr
-	shimLogFile = "shim.log"      // what shim and plugin say of themselves
-)
-
-// saidIn is where those files lie in a work directory.
-func saidIn(workDir, name string) string { return filepath.Join(workDir, terraform.DataDirName, name) }
-
 // attempt is what an adopter must know of an attempt. It holds no secret.
 type attempt struct {
 	ID       string           `json:"id"`

@@ -32,8 +32,21 @@ func (s Site) CheckDir(step string) string {
 	return filepath.Join(s.Root, "check", filepath.FromSlash(step))
 }
 
-// SpooledState is the file of a spool that holds the newest valid state, sealed (journal.OpenSpooled).
-const SpooledState = "state.sealed"
+// Files of a spool that hold what was not shipped, sealed (journal.OpenSpooled).
+const (
+	// SpooledState is the newest valid state.
+	SpooledState = "state.sealed"
+	// SpooledOutput is what terraform said, once a person has to look at it.
+	SpooledOutput = "output.sealed"
+)
+
+// Files of a spool that the version before left: in clear.
+const (
+	// StateInClear is the newest valid state behind four bytes, its checksum.
+	StateInClear = "state.snapshot"
+	// OutputInClear is what terraform said.
+	OutputInClear = "output.ndjson"
+)
 
 // SpoolDir holds what the runner has written down and not yet shipped: attempt.json, the newest state, exit.json.
 func (s Site) SpoolDir(id stacks.StackID) string {

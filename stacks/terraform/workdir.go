@@ -21,6 +21,10 @@ const (
 	ModulesFile    = ".terraform/modules/modules.json"
 	// CLIConfigFile is the CLI configuration of the template, beneath the work directory; TF_CLI_CONFIG_FILE is its absolute path.
 	CLIConfigFile = ".terraform/meridian.tfrc"
+	// OutputFile is terraform's stdout and stderr, ShimLogFile what shim and plugin say of themselves. A provider may tell a secret there, so they
+	// lie where the state does, among what terraform writes of its own.
+	OutputFile  = ".terraform/output.ndjson"
+	ShimLogFile = ".terraform/shim.log"
 )
 
 // ModulesJSON is the content of ModulesFile for a stack's modules; terraform needs it for every module block and init would write it.
