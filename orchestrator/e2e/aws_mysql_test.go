@@ -24,13 +24,13 @@ import (
 func awsMySQL(t *testing.T) {
 	w := newAWS(t)
 	m := w.m
-	engine := func(spec, name, version string) string {
+	engine := func(spec, name, version, parameter string) string {
 		before, rest, _ := strings.Cut(spec, "engine: {")
 		_, after, _ := strings.Cut(rest, "}")
-		return fmt.Sprintf("%sengine: {name: %s, version: %q, parameters: {wait_timeout: \"600\", back_log: \"90\"}}%s", before, name, version, after)
+		return fmt.Sprintf("%sengine: {name: %s, version: %q, parameters: {wait_timeout: \"600\", back_log: \"90\", %s}}%s", before, name, version, parameter, after)
 	}
-	alone := m.submit(strings.Replace(engine(w.spec(w.region("here", virginia, "primary"), "{}"), "mariadb", "11.4"), "{name: orders}", "{name: shop}", 1))
-	spec := engine(w.spec(w.region("here", frankfurt, "primary")+w.region("there", virginia, "replica"), "{mode: physical}"), aws.EngineMySQL, "8.4")
+	alone := m.submit(strings.Replace(engine(w.spec(w.region("here", virginia, "primary"), "{}"), "mariadb", "11.4", `max_connections: "60"`), "{name: orders}", "{name: shop}", 1))
+	spec := engine(w.spec(w.region("here", frankfurt, "primary")+w.region("there", virginia, "replica"), "{mode: physical}"), aws.EngineMySQL, "8.4", `gtid-mode: OFF_PERMISSIVE`)
 	v := m.done(spec)
 	w.wantReplica(v)
 	w.site.wantDone(m, alone.ID)
