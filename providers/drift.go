@@ -41,3 +41,9 @@ type Sweeper interface {
 type SpecFields interface {
 	SpecField(db stacks.Database, region stacks.Region, item stacks.DriftItem) string
 }
+
+// SelfGrower names what of a region's objects the cloud itself raises, and what nobody can lower: that it grew is no drift, and a plan that would
+// lower it is refused before anybody is asked to approve it. It is pure.
+type SelfGrower interface {
+	GrowsByItself(db stacks.Database, region stacks.Region) []stacks.Growth
+}

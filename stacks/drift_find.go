@@ -38,6 +38,8 @@ type DriftItem struct {
 	DataBearing bool   `json:"dataBearing,omitempty"`
 	Replaces    bool   `json:"replaces,omitempty"`
 	Message     string `json:"message,omitempty"`
+	// Grown marks what can only grow and is above what it was applied as: no plan puts it back.
+	Grown bool `json:"grown,omitempty"`
 	// Ignored says who said that this is no drift ("the spec", "ada@host"), Accepted that it was for exactly this value.
 	Ignored  string `json:"ignored,omitempty"`
 	Accepted bool   `json:"accepted,omitempty"`
@@ -63,16 +65,18 @@ type DriftInput struct {
 	// Next is what the stack of a newer revision would change, where there is one.
 	Next    []Change
 	HasNext bool
+	// Growths are what the cloud raises by itself, of the stack that was applied last.
+	Growths []Growth
 }
 
 // FindDrift tells what the world did (drift) from what the spec did (unapplied), attribute by attribute. It is pure.
 //
 // A plan against what was applied last changes nothing unless the world moved: each of its changes is drift. What the plan lets be though the
 // configuration sets it (ignore_changes) is taken from the refresh. Where the last apply did not end well, its plan also holds the rest of
-// that apply, so only what the refresh found counts as drift.
+// that apply, so only what the refresh found counts as drift. What the cloud raised by itself, up to where it may, is none.
 func FindDrift(in DriftInput) (drift, unapplied []DriftItem) {
-	planned := itemsOf(in.Region, in.Plan, func(c AttributeChange) (want, found string) { return c.After, c.Before })
-	moved := itemsOf(in.Region, in.Moved, func(c AttributeChange) (want, found string) { return c.Before, c.After })
+	planned := driftOf(in, in.Plan, func(c AttributeChange) (want, found string) { return c.After, c.Before })
+	moved := driftOf(in, in.Moved, func(c AttributeChange) (want, found string) { return c.Before, c.After })
 	// The refresh's words for what happened to an object as a whole are the other way round: it found a delete where the plan has a create.
 	for i, m := range moved {
 		switch m.Kind {
@@ -122,6 +126,23 @@ func unappliedOf(in DriftInput, planned []DriftItem) []DriftItem {
 			n.Found = planned[i].Want
 		}
 		out = append(out, n)
+	}
+	return out
+}
+
+// driftOf takes apart the changes of what was applied last, without what grew by itself; what grew further is marked.
+func driftOf(in DriftInput, changes []Change, values func(AttributeChange) (want, found string)) []DriftItem {
+	out := itemsOf(in.Region, grew(in.Growths, changes, values), values)
+	for _, c := range changes {
+		for _, a := range c.Attributes {
+			want, found := values(a)
+			if _, higher := growthOf(in.Growths, c, a, want, found); !higher {
+				continue
+			}
+			for i := range out {
+				out[i].Grown = out[i].Grown || out[i].Subject == c.Address && out[i].Path == a.Path
+			}
+		}
 	}
 	return out
 }

@@ -33,9 +33,45 @@ func said(items []DriftItem) []string {
 		if i.Replaces {
 			s += " replaces"
 		}
+		if i.Grown {
+			s += " grown"
+		}
 		out = append(out, s)
 	}
 	return out
+}
+
+var growths = []Growth{{Type: "aws_db_instance", Path: "allocated_storage", Most: 100}}
+
+// grownTo is an instance whose storage moved, and what else of it did.
+func grownTo(before, after string, more ...AttributeChange) Change {
+	c := movedTo("aws_db_instance.this", append([]AttributeChange{valueOf("allocated_storage", before, after)}, more...)...)
+	c.Type = "aws_db_instance"
+	return c
+}
+
+// TestShrinks tells what a plan would lower that can only grow.
+func TestShrinks(t *testing.T) {
+	made := grownTo("100", "20")
+	made.Action = ActionReplace
+	for name, c := range map[string]struct {
+		change Change
+		want   int
+	}{
+		"it shrinks":              {grownTo("100", "20"), 1},
+		"it shrinks by a part":    {grownTo("100.5", "100"), 1},
+		"it grows":                {grownTo("20", "100"), 0},
+		"it is made anew":         {made, 0},
+		"another resource":        {movedTo("x.y", valueOf("allocated_storage", "100", "20")), 0},
+		"nobody knows to what":    {grownTo("100", ""), 0},
+		"it is told after apply":  {Change{Address: "a.b", Type: "aws_db_instance", Action: ActionUpdate, Attributes: []AttributeChange{{Path: "allocated_storage", Before: "9", Unknown: true}}}, 0},
+		"another of its numbers":  {Change{Address: "a.b", Type: "aws_db_instance", Action: ActionUpdate, Attributes: []AttributeChange{valueOf("iops", "9", "3")}}, 0},
+		"it shrinks beside other": {grownTo("100", "20", valueOf("iops", "9", "3")), 1},
+	} {
+		if got := Shrinks(growths, []Change{c.change}); len(got) != c.want {
+			t.Errorf("%s: %+v, want %d", name, got, c.want)
+		}
+	}
 }
 
 func TestFindDrift(t *testing.T) {
@@ -88,6 +124,27 @@ func TestFindDrift(t *testing.T) {
 		"what the plan lets be though the configuration sets it": {
 			in:    DriftInput{Settled: true, Moved: []Change{movedTo("aws_db_instance.this", valueOf("allocated_storage", "20", "100"))}},
 			drift: []string{"changed ankara: aws_db_instance.this.allocated_storage 20 100"},
+		},
+		"what the cloud raised by itself is none": {
+			in:    DriftInput{Settled: true, Growths: growths, Moved: []Change{grownTo("20", "100", valueOf("multi_az", "true", "false"))}},
+			drift: []string{"changed ankara: aws_db_instance.this.multi_az true false"},
+		},
+		"nor is it alone": {in: DriftInput{Settled: true, Growths: growths, Plan: []Change{grownTo("100", "20")}, Moved: []Change{grownTo("20", "100")}}},
+		"somebody raised it further": {
+			in:    DriftInput{Settled: true, Growths: growths, Moved: []Change{grownTo("20", "101")}},
+			drift: []string{"changed ankara: aws_db_instance.this.allocated_storage 20 101 grown"},
+		},
+		"it grows by itself no more": {
+			in:    DriftInput{Settled: true, Growths: []Growth{{Type: "aws_db_instance", Path: "allocated_storage"}}, Plan: []Change{grownTo("30", "20")}},
+			drift: []string{"changed ankara: aws_db_instance.this.allocated_storage 20 30 grown"},
+		},
+		"it is lower": {
+			in:    DriftInput{Settled: true, Growths: growths, Moved: []Change{grownTo("20", "10")}},
+			drift: []string{"changed ankara: aws_db_instance.this.allocated_storage 20 10"},
+		},
+		"another resource's of that name": {
+			in:    DriftInput{Settled: true, Growths: growths, Moved: []Change{movedTo("x.y", valueOf("allocated_storage", "20", "100"))}},
+			drift: []string{"changed ankara: x.y.allocated_storage 20 100"},
 		},
 		"the refresh and the plan say the same": {
 			in:    DriftInput{Settled: true, Plan: []Change{back}, Moved: []Change{movedTo(pg, valueOf("settings.work_mem", applied, hands))}},

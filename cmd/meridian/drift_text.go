@@ -160,6 +160,9 @@ func itemWords(i orchestrator.DriftItemView, want, found string) string {
 	if i.Replaces {
 		text += "; only a replacement would put it back, which a remediation never does"
 	}
+	if i.Grown {
+		text += "; it cannot be lowered again: write it into the spec, or accept it"
+	}
 	return text
 }
 

@@ -52,6 +52,9 @@ func noRemedy(check catalog.DriftCheck, history []catalog.DriftCheck, now time.T
 		if i.Ignored == "" && (i.Replaces || i.Kind == stacks.DriftExtra) {
 			return i.Key() + " could only be put back by destroying something"
 		}
+		if i.Ignored == "" && i.Grown {
+			return i.Key() + " cannot be lowered: write what it is into the spec, or accept it"
+		}
 	}
 	same := slices.DeleteFunc(slices.Clone(history), func(h catalog.DriftCheck) bool { return h.Print != check.Print })
 	if len(same) >= sameRemedies {

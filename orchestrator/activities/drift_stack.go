@@ -104,7 +104,7 @@ func (a *Activities) driftPair(ctx context.Context, j driftJob, id stacks.StackI
 
 // planDrift makes the plans; why says that one could not be made.
 func (a *Activities) planDrift(ctx context.Context, j driftJob, region string, pair driftPair) (found stacks.DriftInput, why string, err error) {
-	found = stacks.DriftInput{Region: region, Settled: pair.applied.Settled}
+	found = stacks.DriftInput{Region: region, Settled: pair.applied.Settled, Growths: a.growths(j.spec, region)}
 	res, err := a.planOf(ctx, j, region, "check", pair.applied.Stack)
 	if err != nil || res.Outcome != journal.OutcomeUnchanged && res.Outcome != journal.OutcomeChanges {
 		return found, failure(res), err

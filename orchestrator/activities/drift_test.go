@@ -17,8 +17,8 @@ import (
 func TestNoRemedy(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	changed := stacks.DriftItem{Kind: stacks.DriftChanged, Region: "ankara", Subject: "a.b", Path: "port"}
-	replaces, extra, ignored := changed, changed, changed
-	replaces.Replaces, extra.Kind = true, stacks.DriftExtra
+	replaces, extra, ignored, grown := changed, changed, changed, changed
+	replaces.Replaces, extra.Kind, grown.Grown = true, stacks.DriftExtra, true
 	ignored.Replaces, ignored.Ignored = true, "ada"
 	past := func(print string, ago ...time.Duration) (out []catalog.DriftCheck) {
 		for _, d := range ago {
@@ -41,6 +41,7 @@ func TestNoRemedy(t *testing.T) {
 		"always a bit different":          {items: []stacks.DriftItem{changed}, history: past("q", slices.Repeat([]time.Duration{time.Hour}, allRemedies)...), want: "12 times"},
 		"only a replacement would do":     {items: []stacks.DriftItem{changed, replaces}, want: "destroying"},
 		"only a destruction would do":     {items: []stacks.DriftItem{extra}, want: "destroying"},
+		"it cannot be lowered":            {items: []stacks.DriftItem{changed, grown}, want: "cannot be lowered"},
 		"what is ignored is not put back": {items: []stacks.DriftItem{changed, ignored}},
 	}
 	for name, test := range tests {

@@ -32,9 +32,14 @@ type fakeProvider struct {
 	preflight func() error
 	progress  func() (string, error)
 	lag       func() (time.Duration, bool, error)
+	growths   []stacks.Growth
 }
 
 func (*fakeProvider) Name() string { return "local" }
+
+func (p *fakeProvider) GrowsByItself(stacks.Database, stacks.Region) []stacks.Growth {
+	return p.growths
+}
 
 func (p *fakeProvider) Locate(_ context.Context, in providers.LocateInput) (providers.Located, error) {
 	if p.locate == nil {

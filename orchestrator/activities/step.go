@@ -166,6 +166,13 @@ func (a *Activities) afterPlanning(ctx context.Context, run catalog.Run, spec st
 		m := catalog.Move{To: stacks.PhaseFailed, Reason: "ImportRefused", Message: refused[0].Summary + "; nothing was changed", Diagnostics: refused}
 		return a.stop(ctx, run, m)
 	}
+	if refused := shrunk(run, func(region string) []stacks.Growth { return a.growths(spec, region) }); len(refused) > 0 {
+		m := catalog.Move{To: stacks.PhaseFailed, Reason: "ShrinkRefused", Message: refused[0].Summary + "; nothing was changed", Diagnostics: refused}
+		if again {
+			m.Message = refused[0].Summary + "; " + a.story(run)
+		}
+		return a.stop(ctx, run, m)
+	}
 	run, err = a.move(ctx, run, m)
 	if err != nil {
 		return run, err

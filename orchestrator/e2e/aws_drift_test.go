@@ -16,6 +16,7 @@ import (
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"meridian/orchestrator"
+	"meridian/providers/aws"
 	pgserver "meridian/providers/local/server"
 	"meridian/stacks"
 )
@@ -41,10 +42,10 @@ func awsDrift(t *testing.T) {
 		"aws_db_instance.storage_throughput": "null: what gp3 has by itself",
 		"aws_db_instance.ca_cert_identifier": "null: AWS's own",
 		"aws_db_instance.allocated_storage":  "the plan lets it grow up to storage.maxGib; the refresh tells",
-	}})
+	}, growths: m.growths("orders", "here")})
 	i, cloud, net := w.instances(frankfurt)[0], w.rds(frankfurt), w.ec2(frankfurt)
 
-	t.Log("somebody changes what the spec says, and more")
+	t.Log("somebody changes what the spec says, and more, and RDS lets the storage grow")
 	_, err := cloud.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
 		DBInstanceIdentifier: i.DBInstanceIdentifier, DeletionProtection: sdk.Bool(false), BackupRetentionPeriod: sdk.Int32(3), AllocatedStorage: sdk.Int32(30),
 		ApplyImmediately: sdk.Bool(true),
@@ -72,7 +73,6 @@ func awsDrift(t *testing.T) {
 	}
 	v := m.checkDrift("orders")
 	moved := []string{
-		"changed here" + awsInstance + ".allocated_storage",
 		"changed here" + awsInstance + ".backup_retention_period",
 		"changed here" + awsInstance + ".deletion_protection",
 		"changed here" + awsInstance + ".tags.team",
@@ -85,7 +85,7 @@ func awsDrift(t *testing.T) {
 		values[d.Path] = [2]string{d.Want, d.Found}
 	}
 	if want := (map[string][2]string{
-		"allocated_storage": {"20", "30"}, "backup_retention_period": {"7", "3"}, "deletion_protection": {"true", "false"}, "tags.team": {"", `"nobody"`},
+		"backup_retention_period": {"7", "3"}, "deletion_protection": {"true", "false"}, "tags.team": {"", `"nobody"`},
 		"parameter[0].value": {`"1"`, `"0"`}, "": {},
 	}); !maps.Equal(values, want) {
 		t.Errorf("wanted and found are %v, want %v", values, want)
@@ -104,7 +104,7 @@ func awsDrift(t *testing.T) {
 	t.Log("it is put back, and nothing else")
 	m.mended("orders")
 	now := w.instances(frankfurt)[0]
-	if *now.BackupRetentionPeriod != 7 || !*now.DeletionProtection || *now.DbiResourceId != *i.DbiResourceId || *now.PreferredBackupWindow != *i.PreferredBackupWindow ||
+	if *now.AllocatedStorage != 30 || *now.BackupRetentionPeriod != 7 || !*now.DeletionProtection || *now.DbiResourceId != *i.DbiResourceId || *now.PreferredBackupWindow != *i.PreferredBackupWindow ||
 		slices.ContainsFunc(now.TagList, func(tag rdstypes.Tag) bool { return *tag.Key == "team" }) {
 		t.Errorf("after the remedy it is %+v", now)
 	}
@@ -115,6 +115,13 @@ func awsDrift(t *testing.T) {
 
 	for range 10 {
 		m.wantDrift(m.checkDrift("orders"))
+	}
+
+	t.Log("storage that grew is never asked to shrink, also where it may not grow any more")
+	res, err = m.Submit(ctx, orchestrator.SubmitRequest{Documents: []orchestrator.Document{{File: "spec.yaml", Text: strings.Replace(spec, "storage: {", "storage: {gib: 20, maxGib: 20, ", 1)}}, Yes: true, Actor: "ada"})
+	w.must(err)
+	if run := m.wait(res.Runs[0].ID); run.Phase != stacks.PhaseFailed || len(run.Diagnostics) != 1 || run.Diagnostics[0].Next != "write at least 30 as spec.regions[0].settings.storage.gib" {
+		t.Errorf("a run that would shrink the storage is %s: %s %+v", run.Phase, run.Message, run.Diagnostics)
 	}
 
 	t.Log("somebody stops it: terraform cannot start it, and the remedy says who has to")
@@ -155,6 +162,18 @@ func awsDrift(t *testing.T) {
 	m.wait(res.Runs[0].ID)
 	m.destroy("orders")
 	w.nothingInAWS(frankfurt)
+}
+
+// growths are what provider aws says that grows by itself in a region of a database.
+func (m *meridian) growths(name, region string) []stacks.Growth {
+	t := m.site.t
+	t.Helper()
+	rev, err := m.catalog.Revision(context.Background(), m.incarnation(name), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, _ := rev.Effective.Region(region)
+	return aws.New(aws.Config{}).GrowsByItself(rev.Effective, r)
 }
 
 // stop stops the real database of a region.

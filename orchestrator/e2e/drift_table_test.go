@@ -37,6 +37,7 @@ type driftTable struct {
 	unseen  map[string]string // the module sets it, and no plan tells
 	refused map[string]string // the plugin can only refuse to plan, with this word: a check ends with it
 	wanted  map[string]string // no configuration can set it, and the plugin wants this all the same
+	growths []stacks.Growth   // what the cloud raises by itself, which is none where it is higher
 }
 
 // everyDrift holds for each attribute that the module of a region's stack sets, by the schemas of its plugins, that it is drift where the
@@ -55,6 +56,7 @@ func (m *meridian) everyDrift(name, region string, env []string, table driftTabl
 		t.Fatal(err)
 	}
 	plans := newDriftPlans(m, last.Stack, state.Payload, env)
+	plans.growths = table.growths
 	if got := plans.after(nil); len(got) > 0 {
 		t.Fatalf("before anything moved there is %v", got)
 	}
