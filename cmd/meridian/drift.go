@@ -228,14 +228,17 @@ func (a *app) sayDrift(ctx context.Context, verb string, args []string, reason s
 }
 
 func newDriftRemediate(a *app) *cobra.Command {
-	var yes, detach, noWaitApproval bool
+	var yes, wait, detach, noWaitApproval bool
 	var timeout time.Duration
 	c := &cobra.Command{
 		Use:   "remediate NAME",
 		Short: "Put back what the newest check found",
 		Long: `Put back what the newest check found, by a run like any other: planned, shown, approved. It applies the revision that was applied last, not
 a newer one, and it destroys and replaces nothing. What holds data and is gone is made anew, empty, only after an approval of its own.
-Other drift of the same resources is put back with it; what is ignored is asked about.`,
+Other drift of the same resources is put back with it; what is ignored is asked about.
+
+On a terminal the plan is shown and asked about. Elsewhere the run waits for "meridian run approve RUN --plan DIGEST"; --no-wait-approval and
+--timeout end the waiting, and the run goes on.`,
 		Args: arguments(1, 1, "the name of a database"),
 		RunE: func(c *cobra.Command, args []string) error {
 			client, err := a.dial()
@@ -246,7 +249,7 @@ Other drift of the same resources is put back with it; what is ignored is asked 
 			if err != nil {
 				return err
 			}
-			if detach {
+			if detach || !wait {
 				a.progress("run %s is on its way; follow it with: %s", run.ID, a.call("run watch "+run.ID))
 				return a.printRuns([]orchestrator.RunView{run})
 			}
@@ -254,7 +257,10 @@ Other drift of the same resources is put back with it; what is ignored is asked 
 		},
 	}
 	c.Flags().BoolVar(&yes, "yes", false, "approve in advance what loses no data")
+	c.Flags().BoolVar(&wait, "wait", true, "wait until the run has ended")
 	c.Flags().BoolVar(&detach, "detach", false, "do not follow the run")
 	addWaiting(c, &noWaitApproval, &timeout)
+	c.MarkFlagsMutuallyExclusive("wait", "detach")
+	c.MarkFlagsMutuallyExclusive("detach", "timeout")
 	return c
 }

@@ -89,7 +89,7 @@ func (f *Fake) SayDrift(ctx context.Context, in orchestrator.DriftRuleRequest) (
 	return f.DriftCheck(ctx, in.Namespace, in.Name, "")
 }
 
-// Remediate submits a run as an apply does.
+// Remediate submits a run as an apply does, of the spec that was applied last.
 func (f *Fake) Remediate(ctx context.Context, namespace, name string, yes bool, actor string) (orchestrator.RunView, error) {
 	if _, err := f.DriftCheck(ctx, namespace, name, ""); err != nil {
 		return orchestrator.RunView{}, err
@@ -101,9 +101,10 @@ func (f *Fake) Remediate(ctx context.Context, namespace, name string, yes bool, 
 	if err != nil {
 		return orchestrator.RunView{}, err
 	}
-	r, err := f.find(db.LastRun)
-	if err != nil {
-		return orchestrator.RunView{}, err
+	r := f.newRun(*db.Spec, stacks.RunApply, actor)
+	f.plan(r, yes)
+	if r.last().Approved {
+		f.apply(r)
 	}
 	return r.last(), nil
 }
