@@ -199,6 +199,8 @@ type LinkStatus struct {
 	Lag time.Duration
 	// Late says that all that is missing is time: rows arrive, later than MaxLag.
 	Late bool
+	// Moving says that all that is missing is a first copy, which got on while it was looked at.
+	Moving bool
 }
 
 // Linker makes, proves and removes links. Each is idempotent; a message never holds a password.

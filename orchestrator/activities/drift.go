@@ -197,7 +197,7 @@ func (a *Activities) joinDrift(ctx context.Context, j driftJob, wish stacks.Drif
 	if err != nil {
 		return check, err
 	}
-	var unknown []string
+	var unknown, notes []string
 	for _, want := range driftParts(j.spec) {
 		i := slices.IndexFunc(parts, func(p catalog.DriftPart) bool { return p.Part == want })
 		if i < 0 {
@@ -208,6 +208,8 @@ func (a *Activities) joinDrift(ctx context.Context, j driftJob, wish stacks.Drif
 		p := parts[i]
 		if p.Outcome == catalog.DriftUnknown || p.Outcome == catalog.DriftSkipped {
 			unknown = append(unknown, p.Part+": "+p.Message)
+		} else if p.Message != "" {
+			notes = append(notes, p.Part+": "+p.Message)
 		}
 		check.Drift, check.Unapplied = append(check.Drift, p.Drift...), append(check.Unapplied, p.Unapplied...)
 	}
@@ -216,7 +218,7 @@ func (a *Activities) joinDrift(ctx context.Context, j driftJob, wish stacks.Drif
 		return check, err
 	}
 	check.Drift, check.Found = stacks.JudgeDrift(check.Drift, wish.Ignore, rules)
-	check.Print, check.Message = stacks.DriftPrint(check.Drift), strings.Join(unknown, "; ")
+	check.Print, check.Message = stacks.DriftPrint(check.Drift), strings.Join(append(unknown, notes...), "; ")
 	switch {
 	case check.Found > 0:
 		check.Outcome = catalog.DriftDrifted

@@ -183,6 +183,9 @@ func (a *Activities) DriftLink(ctx context.Context, in DriftPartInput) error {
 	}
 	st, err := a.lookOnce(ctx, j, link)
 	item, drifted := linkDrift(link, st)
+	if st.Moving {
+		part.Message = st.Message
+	}
 	switch {
 	case errors.Is(err, providers.ErrSuperseded), errors.Is(err, catalog.ErrNotFound), errors.Is(err, errors.ErrUnsupported):
 		part.Outcome, part.Message = catalog.DriftUnknown, err.Error()
@@ -198,9 +201,9 @@ func (a *Activities) DriftLink(ctx context.Context, in DriftPartInput) error {
 	return a.putDrift(ctx, j, part)
 }
 
-// linkDrift is what a look at a link means. It is pure.
+// linkDrift is what a look at a link means: a first copy that gets on, as of a table that is new, is what it should do. It is pure.
 func linkDrift(link stacks.Link, st providers.LinkStatus) (item stacks.DriftItem, drifted bool) {
-	if st.State == providers.StateReady {
+	if st.State == providers.StateReady || st.State == providers.StatePending && st.Moving {
 		return item, false
 	}
 	item = stacks.DriftItem{Kind: stacks.DriftLink, Region: link.To, Subject: "link " + link.Name(), Message: st.Message}
@@ -210,7 +213,7 @@ func linkDrift(link stacks.Link, st providers.LinkStatus) (item stacks.DriftItem
 	return item, true
 }
 
-// lookOnce looks at a link until it is ready, cannot become it, or LinkLook is over.
+// lookOnce looks at a link until it is ready, cannot become it, or LinkLook is over; a copy that got on in any of its looks is moving.
 func (a *Activities) lookOnce(ctx context.Context, j driftJob, link stacks.Link) (st providers.LinkStatus, err error) {
 	engine, err := a.Registry.Engine(j.spec.Spec.Engine.Name)
 	if err != nil {
@@ -229,9 +232,19 @@ func (a *Activities) lookOnce(ctx context.Context, j driftJob, link stacks.Link)
 		return st, err
 	}
 	until := time.Now().Add(a.Timing.LinkLook)
+	moved := ""
 	for {
-		if st, err = linker.CheckLink(ctx, in); err != nil || st.State != providers.StatePending || time.Now().After(until) {
+		if st, err = linker.CheckLink(ctx, in); err != nil || st.State != providers.StatePending {
 			return st, err
+		}
+		if st.Moving {
+			moved = st.Message
+		}
+		if time.Now().After(until) {
+			if moved != "" {
+				st.Moving, st.Message = true, moved
+			}
+			return st, nil
 		}
 		select {
 		case <-time.After(looksEvery):

@@ -128,6 +128,7 @@ func TestDriftJoins(t *testing.T) {
 		says    string
 	}{
 		"clean":                          {parts: []catalog.DriftPart{{Part: "stack/ankara", Outcome: catalog.DriftClean}, {Part: "inside/ankara", Outcome: catalog.DriftClean}}, outcome: catalog.DriftClean},
+		"clean, with a note":             {parts: []catalog.DriftPart{{Part: "stack/ankara", Outcome: catalog.DriftClean}, {Part: "inside/ankara", Outcome: catalog.DriftClean, Message: "copying orders"}}, outcome: catalog.DriftClean, says: "inside/ankara: copying orders"},
 		"drifted":                        {parts: []catalog.DriftPart{{Part: "stack/ankara", Outcome: catalog.DriftClean}, {Part: "inside/ankara", Outcome: catalog.DriftDrifted, Drift: []stacks.DriftItem{drifted}}}, outcome: catalog.DriftDrifted, found: 1},
 		"ignored":                        {parts: []catalog.DriftPart{{Part: "stack/ankara", Outcome: catalog.DriftClean}, {Part: "inside/ankara", Outcome: catalog.DriftDrifted, Drift: []stacks.DriftItem{drifted}}}, ignore: "*: user shop", outcome: catalog.DriftClean},
 		"a part that could not look":     {parts: []catalog.DriftPart{{Part: "stack/ankara", Outcome: catalog.DriftUnknown, Message: "no credentials"}, {Part: "inside/ankara", Outcome: catalog.DriftClean}}, outcome: catalog.DriftUnknown, says: "no credentials"},
@@ -172,6 +173,8 @@ func TestDriftLink(t *testing.T) {
 		"it replicates":      {status: providers.LinkStatus{State: providers.StateReady}},
 		"it is broken":       {status: providers.LinkStatus{State: providers.StateFailed, Message: "the slot is gone"}, kind: stacks.DriftLink},
 		"it does not get on": {status: providers.LinkStatus{State: providers.StatePending, Message: "the worker is not running"}, kind: stacks.DriftLink},
+		"it is being filled": {status: providers.LinkStatus{State: providers.StatePending, Moving: true, Message: "copying orders: 3 of 5 tables"}},
+		"it stands still":    {status: providers.LinkStatus{State: providers.StatePending, Message: "copying orders: 3 of 5 tables"}, kind: stacks.DriftLink},
 		"it is past its lag": {status: providers.LinkStatus{State: providers.StatePending, Late: true, Message: "7 s behind"}, kind: stacks.DriftLag},
 	}
 	for name, test := range tests {

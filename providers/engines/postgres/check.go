@@ -98,7 +98,8 @@ func (l *link) checkCopy(ctx context.Context, p pair) (providers.LinkStatus, err
 	if err := checkColumns(ctx, p, to); err != nil {
 		return providers.LinkStatus{}, err
 	}
-	if _, err := l.refresh(ctx, p); err != nil {
+	added, err := l.refresh(ctx, p)
+	if err != nil {
 		return providers.LinkStatus{}, err
 	}
 	if status, err := l.checkWorker(ctx, p, sub); err != nil || status.State != providers.StateReady {
@@ -121,9 +122,9 @@ func (l *link) checkCopy(ctx context.Context, p pair) (providers.LinkStatus, err
 	}
 	switch {
 	case done < all:
-		return pending("copying %s: %d of %d tables", p.database, done, all), nil
+		return l.watchCopy(ctx, p, sub, added, pending("copying %s: %d of %d tables", p.database, done, all))
 	case !ours:
-		return pending("starting to replicate %s", p.database), nil
+		return l.watchCopy(ctx, p, sub, added, pending("starting to replicate %s", p.database))
 	}
 	return providers.LinkStatus{State: providers.StateReady}, nil
 }

@@ -15,6 +15,8 @@ type Engine struct {
 	pgDump func(major int) (string, error)
 	// beatWait bounds how long one look at a link waits for the row that it wrote.
 	beatWait time.Duration
+	// copyWait bounds how long one look at a link that is still being filled waits to see that it gets on.
+	copyWait time.Duration
 }
 
 var (
@@ -43,7 +45,7 @@ func WithPgDump(find func(major int) (path string, err error)) Option {
 
 // New returns the engine.
 func New(opts ...Option) *Engine {
-	e := &Engine{pgDump: findPgDump, beatWait: 5 * time.Second}
+	e := &Engine{pgDump: findPgDump, beatWait: 5 * time.Second, copyWait: time.Second}
 	for _, o := range opts {
 		o(e)
 	}
