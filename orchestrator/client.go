@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 
@@ -35,6 +36,9 @@ type Client struct {
 	workflowPath func(workflowID string) string
 	progress     progressCache
 	resolver     Resolver
+	payloads     Payloads
+	began        time.Time
+	rotating     sync.Mutex // one change of the ring at a time
 
 	mu         sync.Mutex
 	waker      *waker // nil while Temporal is away
@@ -57,6 +61,16 @@ type Options struct {
 	WorkflowPath func(workflowID string) string
 	// Resolver fetches foreign modules; without one there are none.
 	Resolver Resolver
+	// Payloads says whether Temporal is given sealed payloads.
+	Payloads Payloads
+}
+
+// Payloads says what the ring has to do with what Temporal is given.
+type Payloads struct {
+	// Sealed says that payloads are sealed.
+	Sealed bool
+	// Data is what was sealed of a payload, which begins with the name of its key, and whether it is sealed; nil where none ever was.
+	Data func(*common.Payload) (data []byte, sealed bool)
 }
 
 // NewClient returns a client that writes rows; Start makes them move.
@@ -67,7 +81,7 @@ func NewClient(ctx context.Context, o Options) (*Client, error) {
 	}
 	return &Client{
 		catalog: o.Catalog, journal: o.Journal, registry: o.Registry, timing: o.Timing, clock: o.Clock, logger: o.Logger,
-		installation: installation, workflowPath: o.WorkflowPath, resolver: o.Resolver,
+		installation: installation, workflowPath: o.WorkflowPath, resolver: o.Resolver, payloads: o.Payloads, began: time.Now(),
 	}, nil
 }
 
@@ -91,7 +105,7 @@ func (c *Client) reconcile(t client.Client, a *activities.Activities, workers *W
 	w := &waker{temporal: t, installation: c.installation, timing: c.timing}
 	r := &Reconciler{
 		catalog: c.catalog, waker: w, workers: workers, acts: a, every: c.timing.ReconcileEvery, clock: c.clock, logger: c.logger,
-		schedules: newSchedules(c.catalog, t, c.installation, c.timing, c.clock), anew: map[string]time.Duration{},
+		schedules: newSchedules(c, t), anew: map[string]time.Duration{},
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	c.mu.Lock()

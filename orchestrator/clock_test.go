@@ -44,11 +44,11 @@ func TestTooFar(t *testing.T) {
 		note string
 		want bool
 	}{
-		"within the hour":               {50 * time.Minute, noteOf(time.Hour), false},
-		"late by its jitter":            {time.Hour + maxJitter, noteOf(time.Hour), false},
-		"a day later":                   {25 * time.Hour, noteOf(time.Hour), true},
-		"a day later, once in two days": {25 * time.Hour, noteOf(48 * time.Hour), false},
-		"overdue":                       {-time.Hour, noteOf(time.Hour), false},
+		"within the hour":               {50 * time.Minute, noteOf(time.Hour, ""), false},
+		"late by its jitter":            {time.Hour + maxJitter, noteOf(time.Hour, ""), false},
+		"a day later":                   {25 * time.Hour, noteOf(time.Hour, ""), true},
+		"a day later, once in two days": {25 * time.Hour, noteOf(48*time.Hour, "abcdefgh"), false},
+		"overdue":                       {-time.Hour, noteOf(time.Hour, ""), false},
 		"nobody knows its interval":     {25 * time.Hour, "", false},
 	} {
 		if got := tooFar(now, now.Add(c.in), c.note); got != c.want {

@@ -74,7 +74,7 @@ func Restore(ctx context.Context, o RestoreOptions) (out Restored, err error) {
 		return out, fmt.Errorf("copy the backup: %w", err)
 	}
 	why := fmt.Sprintf("restored from the backup of %s", out.Manifest.At.Format(time.RFC3339))
-	if out.Epoch, err = markStaged(ctx, staging, keys, why, before); err != nil {
+	if out.Epoch, err = markStaged(ctx, staging, keys, backupRing(o, out.Manifest), why, before); err != nil {
 		return out, err
 	}
 	out.Aside = asideOf(o)
@@ -98,8 +98,8 @@ func RestoreInPlace(ctx context.Context, cat *catalog.Catalog, jour *journal.Jou
 	if o.TemporalFile == "" {
 		return out, errors.New("restore: the name of Temporal's file is missing")
 	}
-	if _, err := cat.Installation(ctx); err != nil {
-		return out, fmt.Errorf("the keyring does not open this store: %w", err)
+	if err := opensAll(ctx, cat, "put back the ring of when it was copied (keep a copy of today's beside it), then restore again"); err != nil {
+		return out, err
 	}
 	if err := locksAreFree(o.Data); err != nil {
 		return out, err
@@ -152,7 +152,7 @@ func settleOld(ctx context.Context, data string, keys *keyring.Keyring) (epoch i
 }
 
 // markStaged checks a staged store and marks it. It is closed, and has no log beside it, when it takes its place.
-func markStaged(ctx context.Context, staging string, keys *keyring.Keyring, why string, above int64) (epoch int64, err error) {
+func markStaged(ctx context.Context, staging string, keys *keyring.Keyring, ringNext, why string, above int64) (epoch int64, err error) {
 	st, err := store.Open(ctx, staging)
 	if err != nil {
 		return 0, err
@@ -166,10 +166,36 @@ func markStaged(ctx context.Context, staging string, keys *keyring.Keyring, why 
 		return 0, &Problem{Code: CodeRefused, Title: "the backup's store is damaged", Detail: strings.Join(lines, "; "), Next: "use another backup"}
 	}
 	cat := catalog.New(st, keys)
-	if _, err := cat.Installation(ctx); err != nil {
-		return 0, fmt.Errorf("the keyring does not open this backup: %w", err)
+	if err := opensAll(ctx, cat, ringNext); err != nil {
+		return 0, err
 	}
 	return markRestored(ctx, cat, journal.New(st, keys), why, above)
+}
+
+// opensAll wants the ring to have every key that something in a store is sealed with: one that was rotated and retired since a backup was made
+// does not.
+func opensAll(ctx context.Context, cat *catalog.Catalog, next string) error {
+	_, err := cat.Installation(ctx)
+	if err == nil {
+		var used [][]byte
+		if used, err = cat.Store().SealedPrefixes(ctx, keyring.PrefixLen); err != nil {
+			return err
+		}
+		err = cat.Keys().Check(used)
+	}
+	if errors.Is(err, keyring.ErrLost) || errors.Is(err, keyring.ErrTampered) {
+		return &Problem{Code: CodeRefused, Title: "the keyring does not open this store", Detail: err.Error(), Next: next}
+	}
+	return err
+}
+
+// backupRing says where the ring of a backup is to be had.
+func backupRing(o RestoreOptions, m Manifest) string {
+	ring := filepath.Join(o.Data, keyring.FileName)
+	if m.Keys {
+		return fmt.Sprintf("the backup has its own ring: move %s aside (keep it), then restore again", ring)
+	}
+	return fmt.Sprintf("put the ring of when the backup was made in place of %s (keep that one), then restore again", ring)
 }
 
 // swapStore moves what was there aside and puts the staged store in its place. The old store stays where it is until the new one takes its

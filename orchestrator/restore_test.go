@@ -36,6 +36,26 @@ func keptStore(t *testing.T) (data, backup string) {
 	return data, backup
 }
 
+// rotateAll rotates the ring of a data directory; with retire, everything is sealed again and the older keys are dropped.
+func rotateAll(t *testing.T, data string, retire bool) {
+	t.Helper()
+	keys, err := keyring.Open(keyring.Source{Dir: data}, false)
+	fatal(t, err)
+	_, err = keys.Rotate()
+	fatal(t, err)
+	if !retire {
+		return
+	}
+	st, err := store.Open(t.Context(), data)
+	fatal(t, err)
+	fatal(t, errors.Join(catalog.New(st, keys).Reseal(t.Context()), journal.New(st, keys).Reseal(t.Context())))
+	used, err := st.SealedPrefixes(t.Context(), keyring.PrefixLen)
+	fatal(t, err)
+	_, err = keys.Retire(used, 0)
+	fatal(t, err)
+	fatal(t, st.Close())
+}
+
 func fatal(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -92,6 +112,37 @@ func TestRestoreRefusesAndTouchesNothing(t *testing.T) {
 			_, err := keyring.Open(keyring.Source{Dir: data}, true)
 			fatal(t, err)
 		}, "keyring does not open"},
+		"a ring whose key was retired since": {func(t *testing.T, data, _ string) {
+			rotateAll(t, data, true)
+		}, "put the ring of when the backup was made in place of"},
+		"a backup of the middle of a rotation": {func(t *testing.T, data, backup string) {
+			fatal(t, os.RemoveAll(backup))
+			rotateAll(t, data, false)
+			keys, err := keyring.Open(keyring.Source{Dir: data}, false)
+			fatal(t, err)
+			st, err := store.Open(t.Context(), data)
+			fatal(t, err)
+			cat := catalog.New(st, keys)
+			id, sealed := "", []byte(nil)
+			fatal(t, st.Write(t.Context(), func(tx *store.Tx) error { // the canary is sealed again first
+				if err := tx.QueryRow("SELECT value, sealed FROM meta WHERE key = 'installation'").Scan(&id, &sealed); err != nil {
+					return err
+				}
+				plain, err := keys.Open(sealed, "meta/installation")
+				if err != nil {
+					return err
+				}
+				if sealed, err = keys.Seal(plain, "meta/installation"); err != nil {
+					return err
+				}
+				_, err = tx.Exec("UPDATE meta SET sealed = ? WHERE key = 'installation'", sealed)
+				return err
+			}))
+			_, err = Backup(t.Context(), BackupOptions{Catalog: cat, Journal: journal.New(st, keys), Dir: backup, Version: "test"})
+			fatal(t, err)
+			fatal(t, st.Close())
+			rotateAll(t, data, true)
+		}, "put the ring of when the backup was made in place of"},
 		"no keyring": {func(t *testing.T, data, _ string) {
 			fatal(t, os.Remove(filepath.Join(data, keyring.FileName)))
 		}, "keyring.json is missing"},

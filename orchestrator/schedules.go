@@ -28,6 +28,8 @@ type schedules struct {
 	installation string
 	timing       stacks.Timing
 	clock        terraform.Clock
+	// key is the ID of the key that seals what Temporal is given, "" where nothing is sealed.
+	key func() (string, error)
 
 	mu     sync.Mutex
 	made   map[string]made // by schedule ID
@@ -42,8 +44,23 @@ type made struct {
 }
 
 // noteOf is what a schedule of an interval says of itself. The number in front is that of the schedules' shape: raise it with a change of put,
-// and all are made anew.
-func noteOf(every time.Duration) string { return "1 " + every.String() }
+// and all are made anew. key is the one that sealed its arguments, "" where they are plain.
+func noteOf(every time.Duration, key string) string {
+	return strings.TrimSuffix("1 "+every.String()+" "+key, " ")
+}
+
+// readNote reads what noteOf wrote; ok is false for what it did not write.
+func readNote(note string) (every time.Duration, key string, ok bool) {
+	fields := strings.Fields(note)
+	if len(fields) < 2 || len(fields) > 3 {
+		return 0, "", false
+	}
+	every, err := time.ParseDuration(fields[1])
+	if len(fields) == 3 {
+		key = fields[2]
+	}
+	return every, key, err == nil
+}
 
 // wish is what the newest revision of a database says of its checks: revisions never change.
 type wish struct {
@@ -54,8 +71,8 @@ type wish struct {
 // listEvery is how many looks of the reconciler pass between two lists of what Temporal has: each is a query of its visibility store.
 const listEvery = 6
 
-func newSchedules(c *catalog.Catalog, t client.Client, installation string, timing stacks.Timing, clock terraform.Clock) *schedules {
-	return &schedules{catalog: c, temporal: t, installation: installation, timing: timing, clock: clock, made: map[string]made{}, wishes: map[string]wish{}}
+func newSchedules(c *Client, t client.Client) *schedules {
+	return &schedules{catalog: c.catalog, temporal: t, installation: c.installation, timing: c.timing, clock: c.clock, key: c.payloadKey, made: map[string]made{}, wishes: map[string]wish{}}
 }
 
 // reconcile makes what is missing, changes what is another and removes what nobody wants. One look does so for no longer than looks are apart, and
@@ -72,14 +89,23 @@ func (s *schedules) reconcile(ctx context.Context) error {
 			return err
 		}
 	}
+	return s.agree(ctx, want)
+}
+
+// agree makes Temporal's schedules those that are wanted, for no longer than looks are apart.
+func (s *schedules) agree(ctx context.Context, want map[string]time.Duration) error {
+	key, err := s.key()
+	if err != nil {
+		return err
+	}
 	began := time.Now()
 	var errs []error
 	for id, every := range want {
 		if time.Since(began) > s.timing.ReconcileEvery {
 			return errors.Join(errs...)
 		}
-		if s.made[id].note != noteOf(every) {
-			errs = append(errs, s.put(ctx, id, every))
+		if note := noteOf(every, key); s.made[id].note != note {
+			errs = append(errs, s.put(ctx, id, every, note))
 		}
 	}
 	for id := range s.made {
@@ -152,13 +178,13 @@ func (s *schedules) list(ctx context.Context) error {
 
 // tooFar reports whether the next check of a schedule is further away than its interval and jitter can be. It is pure.
 func tooFar(now, next time.Time, note string) bool {
-	_, text, _ := strings.Cut(note, " ")
-	every, err := time.ParseDuration(text)
-	return err == nil && next.Sub(now) > 2*every+maxJitter
+	every, _, ok := readNote(note)
+	return ok && next.Sub(now) > 2*every+maxJitter
 }
 
-// put makes a schedule, in the place of one with another interval.
-func (s *schedules) put(ctx context.Context, id string, every time.Duration) error {
+// put makes a schedule, in the place of one that says something else of itself. The note names a key that was read before the arguments are sealed:
+// they are sealed with it or with a newer one.
+func (s *schedules) put(ctx context.Context, id string, every time.Duration, note string) error {
 	if _, there := s.made[id]; there {
 		if err := s.remove(ctx, id); err != nil {
 			return err
@@ -180,7 +206,7 @@ func (s *schedules) put(ctx context.Context, id string, every time.Duration) err
 			}},
 			TypedSearchAttributes: temporal.NewSearchAttributes(workflows.AttrKind.ValueSet(workflows.NameDriftCheck)),
 		},
-		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: catchUp(every), Note: noteOf(every),
+		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: catchUp(every), Note: note,
 	})
 	if err != nil && !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return fmt.Errorf("schedule %s: %w", id, err)
@@ -190,8 +216,33 @@ func (s *schedules) put(ctx context.Context, id string, every time.Duration) err
 		s.listed = time.Time{}
 		return nil //nolint:nilerr // the next look reads what it is
 	}
-	s.made[id] = made{note: noteOf(every), at: time.Now()}
+	s.made[id] = made{note: note, at: time.Now()}
 	return nil
+}
+
+// scheduleKey is a schedule and the key that sealed its arguments: "" where they are plain, unknown where it does not say so.
+type scheduleKey struct {
+	id, key string
+	unknown bool
+}
+
+// keys makes schedules that another key sealed anew, as far as one look does, and lists what Temporal has then, in no order.
+func (s *schedules) keys(ctx context.Context) ([]scheduleKey, error) {
+	err := s.reconcile(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		err = s.list(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make([]scheduleKey, 0, len(s.made))
+	for id, m := range s.made {
+		_, key, ok := readNote(m.note)
+		out = append(out, scheduleKey{id: id, key: key, unknown: !ok})
+	}
+	return out, nil
 }
 
 func (s *schedules) remove(ctx context.Context, id string) error {

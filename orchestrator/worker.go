@@ -24,6 +24,7 @@ type Workers struct {
 	stopped   bool
 	main      worker.Worker
 	locations map[string]worker.Worker
+	identity  string
 	failed    chan struct{}
 	fail      sync.Once
 	err       error
@@ -46,12 +47,18 @@ func StartWorkers(c client.Client, installation string, a *activities.Activities
 		temporal: c, installation: installation, activities: a, locations: map[string]worker.Worker{}, failed: make(chan struct{}),
 		interceptors: append([]interceptor.WorkerInterceptor{a.Interceptor()}, interceptors...),
 	}
+	who, err := identify(a)
+	if err != nil {
+		return nil, fmt.Errorf("who this worker is: %w", err)
+	}
+	w.identity = who.String()
 	worker.SetBinaryChecksum("meridian") // else the SDK reads the whole binary at each start; versions are told apart by the contract
 	w.main = worker.New(c, workflows.Queue(installation), worker.Options{
 		MaxConcurrentActivityExecutionSize: lightActivities,
 		Interceptors:                       w.interceptors,
 		WorkerStopTimeout:                  leaveTimeout,
 		OnFatalError:                       w.failWith,
+		Identity:                           w.identity,
 	})
 	workflows.Workflows{Timing: a.Timing}.Register(w.main)
 	a.Register(w.main, false)
@@ -77,6 +84,7 @@ func (w *Workers) EnsureLocation(location string) error {
 		Interceptors:                       w.interceptors,
 		WorkerStopTimeout:                  max(leaveTimeout, w.activities.Drain),
 		OnFatalError:                       w.failWith,
+		Identity:                           w.identity,
 	})
 	w.activities.Register(tw, true)
 	if err := tw.Start(); err != nil {

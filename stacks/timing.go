@@ -58,6 +58,9 @@ type Timing struct {
 	// DriftEvery is how often a database is checked for drift whose spec does not say: an hour is soon enough to be told of what somebody did
 	// by hand, and a check costs no more than one plan of each region. 0 is never.
 	DriftEvery time.Duration
+	// KeyGrace is how long a key of the keyring must have been the newest before older ones may be taken out: whoever sealed with an old one just
+	// before has written that down by then, and clocks of machines differ by less.
+	KeyGrace time.Duration
 }
 
 // DefaultTiming is what users get.
@@ -71,6 +74,6 @@ func DefaultTiming() Timing {
 		ProgressEvery: 10 * time.Second,
 		StopGrace:     60 * time.Second, ShutdownFinish: 60 * time.Second,
 		Lease: 10 * time.Minute, LeaseStop: 120 * time.Second, LeaseKill: 30 * time.Second,
-		DriftEvery: time.Hour,
+		DriftEvery: time.Hour, KeyGrace: time.Minute,
 	}
 }

@@ -67,7 +67,7 @@ Start a server with "meridian server", then "meridian apply -f spec.yaml". "meri
 	root.AddCommand(
 		newServer(a), newWorker(a), newApply(a), newPlan(a), newValidate(a), newRender(a), newDestroy(a), newGet(a), newDescribe(a),
 		newConnect(a), newRun(a), newOpen(a), newDoctor(a), newDemo(a), newVersion(a),
-		newState(a), newImport(a), newFsck(a), newBackup(a), newRestore(a), newTf(a), newOrphans(a), newSite(a), newPersistence(a), newDrift(a),
+		newState(a), newImport(a), newFsck(a), newBackup(a), newRestore(a), newTf(a), newOrphans(a), newKeys(a), newSite(a), newPersistence(a), newDrift(a),
 	)
 	return root
 }

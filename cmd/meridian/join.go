@@ -61,6 +61,9 @@ func joinReal(ctx context.Context, o joinOptions, logger *slog.Logger) (_ joined
 	if err := w.parts.register(ctx, found, nil); err != nil {
 		return nil, err
 	}
+	if err := w.parts.notePayloads(ctx, o.Temporal); err != nil {
+		return nil, err
+	}
 	acts := w.parts.activities(logger)
 	acts.Drain = o.Drain
 	if w.Workers, err = orchestrator.StartWorkers(sdk, w.parts.installation, acts); err != nil {

@@ -11,6 +11,7 @@ import (
 	"meridian/persistence/journal"
 	"meridian/persistence/keyring"
 	"meridian/persistence/store"
+	"meridian/persistence/temporal"
 	"meridian/providers"
 	"meridian/providers/module"
 	"meridian/stacks"
@@ -81,6 +82,14 @@ func (p *parts) register(ctx context.Context, found terraform.FindAnswer, limits
 	}
 	p.registry, err = newRegistry(p.data, p.installation, found.Plugins, limits)
 	return err
+}
+
+// notePayloads records that what Temporal is given is sealed with the ring, where it is.
+func (p *parts) notePayloads(ctx context.Context, t temporal.Settings) error {
+	if !t.Encrypted() {
+		return nil
+	}
+	return p.catalog.NotePayloads(ctx)
 }
 
 // activities are the activities on these parts.

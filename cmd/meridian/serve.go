@@ -68,9 +68,13 @@ func openReal(ctx context.Context, o serveOptions, logger *slog.Logger) (_ *back
 	if err := p.register(ctx, found, o.Modules); err != nil {
 		return nil, err
 	}
+	if err := p.notePayloads(ctx, o.Temporal); err != nil {
+		return nil, err
+	}
 	client, err := orchestrator.NewClient(ctx, orchestrator.Options{
 		Catalog: p.catalog, Journal: p.journal, Registry: p.registry, Timing: p.timing, Logger: logger,
 		Resolver:     activities.Resolver{Site: terraform.Site{Root: p.data}, Runner: p.runner.Path, Env: p.env},
+		Payloads:     orchestrator.Payloads{Sealed: o.Temporal.Encrypted(), Data: temporal.SealedData},
 		WorkflowPath: func(id string) string { return web.WorkflowPath(engine.Namespace(), id, "") },
 	})
 	if err != nil {

@@ -323,7 +323,7 @@ func TestOpenAPI(t *testing.T) {
 	want := []string{
 		"/databases", "/databases/{namespace}/{name}", "/databases/{namespace}/{name}/destroy", "/databases/{namespace}/{name}/connect",
 		"/runs", "/runs/{run}", "/runs/{run}/approve", "/runs/{run}/cancel", "/runs/{run}/answer", "/runs/{run}/logs", "/runs/{run}/watch",
-		"/submissions", "/imports", "/validate", "/render", "/fsck", "/sites", "/sites/{site}/declare-dead", "/healthz", "/version", "/login",
+		"/submissions", "/imports", "/validate", "/render", "/fsck", "/keys", "/keys/rotate", "/keys/retire", "/sites", "/sites/{site}/declare-dead", "/healthz", "/version", "/login",
 		"/databases/{namespace}/{name}/drift", "/databases/{namespace}/{name}/drift/checks", "/databases/{namespace}/{name}/drift/checks/{check}",
 		"/databases/{namespace}/{name}/drift/rules", "/databases/{namespace}/{name}/drift/remediate",
 		"/orphans", "/orphans/adopt", "/orphans/remove", "/databases/{namespace}/{name}/regions/{region}/terraform",

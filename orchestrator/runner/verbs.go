@@ -43,10 +43,16 @@ func (o options) answer(ctx context.Context, verb string, log *slog.Logger) (any
 	return w.show(ctx, o.artifact)
 }
 
-// find finds or installs terraform and lays our plugin into the site's mirror.
+// find finds or installs terraform, lays our plugin into the site's mirror, and gives the site its ID, which workers tell others.
 func find(ctx context.Context, site terraform.Site) (terraform.FindAnswer, error) {
 	var a terraform.FindAnswer
-	var err error
+	err := os.MkdirAll(site.Root, 0o700)
+	if err == nil {
+		_, err = ensureSiteID(site)
+	}
+	if err != nil {
+		return a, err
+	}
 	if a.Terraform, err = launch.Find(ctx, site, os.Getenv(terraform.EnvTerraform)); err != nil {
 		return a, err
 	}

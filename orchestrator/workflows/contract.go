@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"strings"
+
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
@@ -69,6 +71,12 @@ type DriftInput struct {
 
 // DriftID is the workflow ID of a check that somebody asked for.
 func DriftID(installation, check string) string { return "drift/" + installation + "/check/" + check }
+
+// Ours reports whether a workflow ID is of this installation.
+func Ours(installation, id string) bool {
+	kind, rest, _ := strings.Cut(id, "/")
+	return (kind == "database" || kind == "run" || kind == "drift") && strings.HasPrefix(rest, installation+"/")
+}
 
 // ScheduleID is the ID of a database's schedule, and begins the IDs of the workflows that it starts. It names the incarnation: a database that
 // is made anew has another schedule.

@@ -42,6 +42,9 @@ func New(st *store.Store, keys *keyring.Keyring) *Catalog { return &Catalog{st: 
 // Store is the store below, for a transaction that sees catalog and journal at once.
 func (c *Catalog) Store() *store.Store { return c.st }
 
+// Keys is the ring that seals the rows: whoever rotates it, or asks what it holds. It hands out no key.
+func (c *Catalog) Keys() *keyring.Keyring { return c.keys }
+
 // canary is what the installation's row holds sealed: a ring that cannot open it is not this installation's.
 const canary = "meridian"
 

@@ -106,6 +106,35 @@ func (k *Keyring) IDs() []string {
 	return out
 }
 
+// Info is what may be known of a key.
+type Info struct {
+	ID string
+	// Created is when it was made; zero where the ring does not say.
+	Created time.Time
+}
+
+// Keys lists the keys as they are now, oldest first: the last one seals.
+func (k *Keyring) Keys() ([]Info, error) {
+	if err := k.refresh(); err != nil {
+		return nil, err
+	}
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	out := make([]Info, len(k.keys))
+	for i, key := range k.keys {
+		out[i] = Info{key.ID, key.Created}
+	}
+	return out, nil
+}
+
+// KeyOf is the ID of the key that sealed a value; at least its first PrefixLen bytes are wanted. It is empty for what no ring sealed.
+func KeyOf(sealed []byte) string {
+	if len(sealed) < PrefixLen || sealed[0] != version {
+		return ""
+	}
+	return string(sealed[1:PrefixLen])
+}
+
 // Check reports whether the ring holds the key of each of these prefixes (the store lists them); ErrLost names the IDs that are missing.
 func (k *Keyring) Check(prefixes [][]byte) error {
 	var missing []string

@@ -14,10 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Grace is how long the newest key must have been the newest before older ones may be retired: a writer that sealed with an old
-// one just before the rotation has committed by then.
-const Grace = time.Minute
-
 // Rotate adds a new key, which seals from now on, in every process. Then each room seals its rows again (Reseal), and Retire drops
 // the old keys.
 func (k *Keyring) Rotate() (id string, err error) {
@@ -29,8 +25,8 @@ func (k *Keyring) Rotate() (id string, err error) {
 	return id, err
 }
 
-// Retire drops every key but the newest, once nothing is sealed with them: used are the prefixes that the store lists. Grace is
-// the caller's patience, usually the constant of that name.
+// Retire drops every key but the newest, once nothing is sealed with them: used are the prefixes that the store lists. Grace is how long
+// the newest must have been the newest: a writer that sealed with an old one just before the rotation has committed by then.
 func (k *Keyring) Retire(used [][]byte, grace time.Duration) (retired []string, err error) {
 	err = k.change(func(keys []key) ([]key, error) {
 		newest := keys[len(keys)-1]

@@ -222,6 +222,12 @@ func loadDurable(path string) ([]key, stamp, error) {
 	return keys, s, nil
 }
 
+// Given reports whether the ring comes from outside (a variable, a command), so that only a person can change it.
+func (k *Keyring) Given() bool { return k.src.file() == "" }
+
+// Source names where the ring comes from.
+func (k *Keyring) Source() string { return k.src.String() }
+
 // refresh reads the ring's file again if it has changed. A file that is away for a moment is not: the keys in memory stay.
 func (k *Keyring) refresh() error {
 	path := k.src.file()

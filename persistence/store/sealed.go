@@ -74,6 +74,52 @@ func (s *Store) SealedPrefixes(ctx context.Context, n int) (out [][]byte, err er
 	return out, nil
 }
 
+// SealedCount says how many sealed values of a table begin alike.
+type SealedCount struct {
+	Table  string
+	Prefix []byte
+	Rows   int64
+}
+
+// SealedCounts counts the sealed values of each table by their first n bytes, by table; it reads every row.
+func (s *Store) SealedCounts(ctx context.Context, n int) (out []SealedCount, err error) {
+	err = s.Read(ctx, func(tx *Tx) error {
+		out = nil
+		tables, err := sealedTables(tx)
+		if err != nil {
+			return err
+		}
+		for _, t := range tables {
+			counts, err := sealedCounts(tx, t, n)
+			if err != nil {
+				return err
+			}
+			out = append(out, counts...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count what each key has sealed: %w", err)
+	}
+	return out, nil
+}
+
+func sealedCounts(tx *Tx, table string, n int) (out []SealedCount, err error) {
+	rows, err := tx.Query("SELECT substr(sealed, 1, ?) AS p, count(*) FROM "+table+" WHERE sealed IS NOT NULL GROUP BY 1 ORDER BY 1", n)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		c := SealedCount{Table: table}
+		if err := rows.Scan(&c.Prefix, &c.Rows); err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, rows.Err()
+}
+
 // rewriteBatch is how many rows are rewritten in one transaction: an artifact may have megabytes.
 const rewriteBatch = 16
 

@@ -57,11 +57,12 @@ func (c codec) Encode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error)
 func (c codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
 	out := make([]*commonpb.Payload, len(payloads))
 	for i, p := range payloads {
-		if string(p.GetMetadata()[converter.MetadataEncoding]) != sealedEncoding {
+		data, sealed := SealedData(p)
+		if !sealed {
 			out[i] = p
 			continue
 		}
-		plain, err := c.sealer.Open(p.GetData(), sealedContext)
+		plain, err := c.sealer.Open(data, sealedContext)
 		if err != nil {
 			return nil, fmt.Errorf("open a payload: %w", err)
 		}
@@ -71,6 +72,11 @@ func (c codec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error)
 		}
 	}
 	return out, nil
+}
+
+// SealedData is what the codec sealed of a payload, which begins with the name of its key, and whether it is sealed at all.
+func SealedData(p *commonpb.Payload) (data []byte, sealed bool) {
+	return p.GetData(), string(p.GetMetadata()[converter.MetadataEncoding]) == sealedEncoding
 }
 
 // withCodec makes a client seal and open what workflows and activities are given and return, and their failures' texts.

@@ -53,10 +53,10 @@ func (s Site) SpoolDir(id stacks.StackID) string {
 	return filepath.Join(s.Root, "spool", stackDir(id))
 }
 
-// IDFile names the site: heads carry its ID, so that another site's attempt is never taken for one of ours. A site's first runner makes it.
+// IDFile names the site: heads carry its ID, so that another site's attempt is never taken for one of ours. The runner makes it when it is first asked for terraform.
 func (s Site) IDFile() string { return filepath.Join(s.Root, "site") }
 
-// ID reads the site's ID; it is empty where no runner has worked here yet.
+// ID reads the site's ID; it is empty where no runner was ever started here.
 func (s Site) ID() (string, error) {
 	text, err := os.ReadFile(s.IDFile())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

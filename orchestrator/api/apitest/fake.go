@@ -54,6 +54,9 @@ type Fake struct {
 	accepted bool
 	// dead says who declared the one site dead.
 	dead string
+	// rotated says that the ring has its second key, retired how often it was asked to retire the first one.
+	rotated bool
+	retired int
 	// noOrphan says that the orphan was adopted or removed.
 	noOrphan bool
 	// drift are the checks that were asked for, ignored the keys that are none.
