@@ -42,6 +42,9 @@ const (
 	// mostACUs is the most that an instance of Serverless v2 can have. Source: Amazon Aurora User Guide, "Performance and scaling for Aurora
 	// Serverless v2".
 	mostACUs = 256
+	// mostSecondaries is how many regions a global database can have beside its primary, whose readers are fewer by one for each of them.
+	// Source: Amazon Aurora User Guide, "Configuration requirements of an Amazon Aurora global database".
+	mostSecondaries = 10
 	// longestCluster is how long the name of a cluster may be, so that those of its instances ("NAME-16") have at most 63 characters.
 	longestCluster = 60
 )
@@ -123,7 +126,9 @@ func (c *checker) topology(db stacks.Database, region stacks.Region, s Settings)
 		if of, follows := sourceIn(db, region); follows && (s.Aurora != nil || hasAurora(of)) {
 			c.refuse("aws.topology", c.at+".settings", "write spec.topology: global and no link, or let a logical link fill it",
 				"an Aurora cluster of PostgreSQL and another region are no physical replicas of each other")
+			return
 		}
+		c.replica(db, region, s)
 		return
 	}
 	primary, _ := db.Region(db.Primary())
@@ -138,6 +143,15 @@ func (c *checker) topology(db stacks.Database, region stacks.Region, s Settings)
 	}
 	if of, _ := readSettings(primary, ""); region.Name != primary.Name && of.Account != s.Account {
 		c.refuse("aws.topology", c.at+".settings.account", "write "+of.Account, "a global database is one account's, and the primary is in %s", of.Account)
+	}
+	others := len(db.Spec.Regions) - 1
+	switch {
+	case partition(region.Location) != partition(primary.Location):
+		c.refuse("aws.topology", c.at+".location", "choose a region of the same partition as "+primary.Location, "a global database cannot be in %s and in %s: they are different partitions of AWS", primary.Location, region.Location)
+	case region.Name == primary.Name && others > mostSecondaries:
+		c.refuse("aws.topology", "spec.regions", "leave some out", "the global database has %d regions beside its primary; the most is %d", others, mostSecondaries)
+	case region.Name == primary.Name && s.Aurora.Instances > 1 && s.Aurora.Instances-1 > int64(mostInstances-1-others):
+		c.refuse("aws.topology", c.at+".settings.aurora.instances", fmt.Sprintf("write at most %d", mostInstances-others), "the primary of a global database with %d other regions can have %d instances, not %d", others, mostInstances-others, s.Aurora.Instances)
 	}
 	for _, other := range db.Spec.Regions {
 		if other.Name == region.Name {

@@ -53,6 +53,9 @@ func TestAuroraSettings(t *testing.T) {
 		"global":                  {[]func(*providers.ModuleInput){global}, "", ""},
 		"a second region":         {[]func(*providers.ModuleInput){global, secondary(func(*stacks.Region) {})}, "", ""},
 		"a global instance":       {[]func(*providers.ModuleInput){global, secondary(func(r *stacks.Region) { delete(r.Settings, "aurora") })}, "aws.topology", ""},
+		"too many readers":        {[]func(*providers.ModuleInput){global, set("aurora", map[string]any{"instances": 16.0})}, "aws.topology", "aurora.instances"},
+		"as many as there may be": {[]func(*providers.ModuleInput){global, set("aurora", map[string]any{"instances": 15.0})}, "", ""},
+		"a key of elsewhere":      {[]func(*providers.ModuleInput){withAurora, set("storage", map[string]any{"kmsKey": "arn:aws:kms:us-east-1:123456789012:key/1"})}, "aws.settings", "storage.kmsKey"},
 		"a burstable class":       {[]func(*providers.ModuleInput){global, set("class", "db.t4g.medium")}, "aws.topology", "class"},
 		"a burstable class alone": {[]func(*providers.ModuleInput){withAurora, set("class", "db.t4g.medium")}, "", ""},
 		"no key of there":         {[]func(*providers.ModuleInput){global, secondary(func(r *stacks.Region) { delete(r.Settings, "storage") })}, "aws.topology", ""},
@@ -76,6 +79,7 @@ func TestAuroraSettings(t *testing.T) {
 	t.Run("twice in one AWS region", func(t *testing.T) {
 		in := region(global)
 		in.Database.Spec.Regions[1].Location = here
+		in.Database.Spec.Regions[1].Settings["storage"] = map[string]any{"kmsKey": "arn:aws:kms:" + here + ":123456789012:key/1"}
 		ds := New(Config{}).ValidateRegion(t.Context(), in.Database, in.Database.Spec.Regions[1])
 		if len(ds) != 1 || ds[0].Field != "spec.regions[1].location" {
 			t.Errorf("%+v", ds)

@@ -12,7 +12,7 @@ var _ providers.SelfGrower = (*Provider)(nil)
 // Source: Amazon RDS User Guide, "Managing capacity automatically with Amazon RDS storage autoscaling".
 func (*Provider) GrowsByItself(db stacks.Database, region stacks.Region) []stacks.Growth {
 	at := regionField(db, region.Name) + ".settings"
-	s, ds := readSettings(region, at)
+	s, ds := settingsIn(db, region, at)
 	if stacks.HasErrors(ds) || s.Aurora != nil {
 		return nil
 	}

@@ -35,7 +35,7 @@ func sourceOf(in providers.ModuleInput) stacks.Region {
 
 // ModuleCall makes a region of the module aws-rds, or of aws-aurora-postgres where its settings say so.
 func (p *Provider) ModuleCall(in providers.ModuleInput) (stacks.ModuleCall, error) {
-	s, ds := readSettings(in.Region, "settings")
+	s, ds := settingsIn(in.Database, in.Region, "settings")
 	if stacks.HasErrors(ds) {
 		return stacks.ModuleCall{}, fmt.Errorf("region %s: %s: %w", in.Region.Name, ds[0].Summary, providers.ErrPermanent)
 	}

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -158,6 +159,50 @@ func TestPasswordOfAVersion(t *testing.T) {
 		}
 		if c.secret != "" && !slices.Contains(p.SecretNames(in), c.secret) {
 			t.Errorf("%s: nobody makes %s", name, c.secret)
+		}
+	}
+}
+
+// TestStorageGrowsByItself holds what is told of storage that grows, and that a replica's grows as its source's unless said otherwise.
+func TestStorageGrowsByItself(t *testing.T) {
+	t.Parallel()
+	storage := func(r *stacks.Region, s map[string]any) {
+		r.Settings = settings()
+		r.Settings["storage"] = s
+	}
+	db := chain()
+	storage(&db.Spec.Regions[0], map[string]any{"gib": 500.0, "maxGib": 900.0})
+	storage(&db.Spec.Regions[2], map[string]any{"maxGib": 700.0})
+	cluster := region(withAurora)
+	off := region()
+	storage(&off.Region, map[string]any{"gib": 30.0, "maxGib": 30.0})
+	for name, c := range map[string]struct {
+		db     stacks.Database
+		region stacks.Region
+		most   float64 // -1: nothing grows
+	}{
+		"its own":          {db, db.Spec.Regions[0], 900},
+		"a replica's":      {db, db.Spec.Regions[1], 900},
+		"one that says so": {db, db.Spec.Regions[2], 700},
+		"switched off":     {off.Database, off.Region, 0},
+		"a cluster's":      {cluster.Database, cluster.Region, -1},
+	} {
+		got := New(Config{}).GrowsByItself(c.db, c.region)
+		if c.most < 0 {
+			if len(got) > 0 {
+				t.Errorf("%s: %+v", name, got)
+			}
+			continue
+		}
+		if len(got) != 1 || got[0].Most != c.most || got[0].Type != instanceType || !strings.HasSuffix(got[0].Field, ".settings.storage.gib") {
+			t.Errorf("%s: %+v, want up to %g", name, got, c.most)
+		}
+	}
+	for name, want := range map[string]map[string]any{
+		"here": {"gib": int64(500), "max_gib": int64(900), "type": "gp3"}, "there": {"gib": int64(500), "max_gib": int64(900), "type": "gp3"}, "far": {"gib": int64(500), "max_gib": int64(700), "type": "gp3"},
+	} {
+		if _, call := callOf(t, db, name); !reflect.DeepEqual(call.Inputs["storage"], want) {
+			t.Errorf("%s gets %v, want %v", name, call.Inputs["storage"], want)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (p *Provider) ValidateRegion(_ context.Context, db stacks.Database, region 
 		c.refuse("location.unknown", c.at+".location", "write an AWS region, like eu-central-1", "provider aws has no location %q", region.Location)
 	}
 	e, runs := c.engine(db)
-	s, ds := readSettings(region, c.at+".settings")
+	s, ds := settingsIn(db, region, c.at+".settings")
 	c.ds = append(c.ds, ds...)
 	if runs && s.Aurora != nil && !e.aurora {
 		c.refuse("aws.topology", c.at+".settings.aurora", "leave it out: the region is an RDS instance then, and replicas of it are made by links of mode physical",
@@ -45,6 +45,9 @@ func (p *Provider) ValidateRegion(_ context.Context, db stacks.Database, region 
 	}
 	if runs && !stacks.HasErrors(ds) { // what could not be read cannot be judged
 		c.settings(e, s)
+		c.windows(s.Backup.Window, s.Maintenance.Window)
+		c.insights(db, s)
+		c.key(region, s.Storage.KMSKey)
 		c.network(s.Network)
 		if s.Aurora != nil {
 			c.aurora(db, region, s)
@@ -159,6 +162,9 @@ func (c *checker) network(n Network) {
 func (c *checker) storage(s Storage) {
 	c.within("storage.gib", s.GiB, 20, 65536)
 	c.within("storage.maxGib", s.MaxGiB, s.GiB, max(65536, s.GiB))
+	if s.MaxGiB > s.GiB && s.MaxGiB*10 < s.GiB*11 {
+		c.refuse("aws.settings", c.at+".settings.storage.maxGib", fmt.Sprintf("write %d or more, or %d to keep it from growing", (s.GiB*11+9)/10, s.GiB), "storage of %d GiB that may grow to %d: AWS wants a tenth more at least", s.GiB, s.MaxGiB)
+	}
 	c.oneOf("storage.type", s.Type, "gp3", "io1", "io2")
 	if s.KMSKey != "" {
 		c.shape("storage.kmsKey", s.KMSKey, "write the key's ARN", keyShape)
@@ -168,6 +174,27 @@ func (c *checker) storage(s Storage) {
 	}
 	if s.Type == "gp3" && s.GiB < 400 && (s.IOPS > 0 || s.Throughput > 0) {
 		c.refuse("aws.settings", c.at+".settings.storage", "use 400 GiB or more, or leave out iops and throughput", "gp3 below 400 GiB has its own iops and throughput")
+	}
+}
+
+// key refuses a key of another AWS region. What does not look like a key, or a region, is refused elsewhere.
+func (c *checker) key(region stacks.Region, arn string) {
+	if !keyShape.MatchString(arn) || !locationShape.MatchString(region.Location) {
+		return
+	}
+	if of := strings.Split(arn, ":")[3]; of != region.Location {
+		c.refuse("aws.settings", c.at+".settings.storage.kmsKey", "use a key of "+region.Location, "the key is of %s, and the region is in %s", of, region.Location)
+	}
+}
+
+// small are the classes of MySQL and MariaDB that have no Performance Insights.
+// Source: Amazon RDS User Guide, "Amazon RDS DB engine, Region, and instance class support for Performance Insights".
+var small = regexp.MustCompile(`^db\.(t2|t3|t4g)\.(micro|small)$`)
+
+// insights refuses Performance Insights where they are not to be had.
+func (c *checker) insights(db stacks.Database, s Settings) {
+	if name := db.Spec.Engine.Name; *s.PerformanceInsights && name != EnginePostgres && small.MatchString(s.Class) {
+		c.refuse("aws.settings", c.at+".settings.class", "write performanceInsights: false, or use db.t4g.medium or larger", "%s of class %s has no Performance Insights", name, s.Class)
 	}
 }
 

@@ -30,16 +30,22 @@ spec:
 
 // capabilities is a Meridian that has the provider aws.
 func capabilities() *providers.Registry {
-	return providers.NewRegistry([]providers.Provider{aws.New(aws.Config{Installation: "test"})}, []providers.Engine{postgres{}, mysql{}, cassandra{}})
+	return providers.NewRegistry([]providers.Provider{aws.New(aws.Config{Installation: "test"})}, []providers.Engine{postgres{}, mysql{}, mariadb{}, cassandra{}})
 }
 
 type postgres struct{}
 
 func (postgres) Name() string { return "postgres" }
 
+func (postgres) LinkModes() []stacks.LinkMode { return []stacks.LinkMode{stacks.LinkLogical} }
+
 type mysql struct{}
 
 func (mysql) Name() string { return "mysql" }
+
+type mariadb struct{}
+
+func (mariadb) Name() string { return "mariadb" }
 
 type cassandra struct{}
 

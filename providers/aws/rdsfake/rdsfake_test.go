@@ -43,14 +43,15 @@ func TestRefusals(t *testing.T) {
 			return err
 		}
 	}
-	replica := func(source string) func(context.Context) error {
+	replicaWith := func(source string, key *string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := client.CreateDBInstanceReadReplica(ctx, &rds.CreateDBInstanceReadReplicaInput{
-				DBInstanceIdentifier: aws.String("replica-of-" + source), SourceDBInstanceIdentifier: aws.String(rdsfake.Instance{ID: source, Region: "eu-central-1"}.ARN()),
+				DBInstanceIdentifier: aws.String("replica-of-" + source), SourceDBInstanceIdentifier: aws.String(rdsfake.Instance{ID: source, Region: "eu-central-1"}.ARN()), KmsKeyId: key,
 			})
 			return err
 		}
 	}
+	replica := func(source string) func(context.Context) error { return replicaWith(source, nil) }
 	global := func(source string) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := client.CreateGlobalCluster(ctx, &rds.CreateGlobalClusterInput{
@@ -113,6 +114,7 @@ func TestRefusals(t *testing.T) {
 			in.DBInstanceIdentifier, in.Engine, in.MasterUserPassword = aws.String("long"), aws.String("mysql"), aws.String(strings.Repeat("x", 41))
 		}), ""},
 		{"a replica", replica("plain"), ""},
+		{"a key of a replica beside its source", replicaWith("plain", aws.String("arn:aws:kms:eu-central-1:1:key/1")), "InvalidParameterCombination"},
 		{"a replica of a managed password", replica("managed"), "InvalidParameterCombination"},
 		{"a replica without backups", replica("bare"), "InvalidDBInstanceState"},
 		{"a replica of what is being made", replica("new"), "InvalidDBInstanceState"},

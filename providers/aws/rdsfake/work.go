@@ -148,8 +148,9 @@ func (f *Fake) create(c call) (string, *refusal) {
 	return result(c, i.xml()), nil
 }
 
-// createReplica refuses a source whose master password RDS manages, and one without backups.
-// Source: Amazon RDS User Guide, "Password management with Amazon RDS and AWS Secrets Manager", limitations; "Working with read replicas".
+// createReplica refuses a source whose master password RDS manages, one without backups, and a key of a replica in its source's region.
+// Source: Amazon RDS User Guide, "Password management with Amazon RDS and AWS Secrets Manager", limitations; "Working with read replicas"; API
+// Reference, CreateDBInstanceReadReplica, KmsKeyId.
 func (f *Fake) createReplica(c call) (string, *refusal) {
 	arn := c.form.Get("SourceDBInstanceIdentifier")
 	source, ok := f.instances[arn]
@@ -163,6 +164,8 @@ func (f *Fake) createReplica(c call) (string, *refusal) {
 		return "", no("InvalidDBInstanceState", "Automated backups are not enabled for this database instance.")
 	case source.Status != "available":
 		return "", no("InvalidDBInstanceState", "DB instance %s is not available.", source.ID)
+	case source.Region == c.region && c.form.Get("KmsKeyId") != "":
+		return "", no("InvalidParameterCombination", "KmsKeyId cannot be specified for a read replica in the region of its source.")
 	}
 	i := Instance{ID: c.form.Get("DBInstanceIdentifier"), Region: c.region, Class: source.Class, Engine: source.Engine, Version: source.Version, Status: "creating",
 		Source: arn, Replication: "replicating", Tags: tagsOf(c.form)}
