@@ -43,6 +43,11 @@ var abilities = []can{
 	{"finds again what an interrupted apply made", is[providers.Locator]},
 	{"lists what it has of this Meridian", is[providers.Inventory]},
 	{"removes what no state knows", is[providers.Remover]},
+	{"raises a region's storage by itself, which is no drift", is[providers.SelfGrower]},
+	{"gives its administrators new passwords, of PostgreSQL", func(p providers.Provider) bool {
+		r, err := providers.As[providers.PasswordRotator](p)
+		return err == nil && r.RotatesPassword("postgres")
+	}},
 	{"protects against destruction, lifted in a step of its own", is[providers.ProtectionLifter]},
 }
 
