@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"meridian/persistence/catalog"
@@ -61,6 +62,10 @@ func Backup(ctx context.Context, o BackupOptions) (m Manifest, err error) {
 	if m.Epoch, err = o.Journal.Epoch(ctx); err != nil {
 		return m, err
 	}
+	before, err := o.Catalog.Keys().Keys()
+	if err != nil {
+		return m, err
+	}
 	path, err := o.Catalog.Store().Backup(ctx, o.Dir)
 	if err != nil {
 		return m, err
@@ -72,12 +77,33 @@ func Backup(ctx context.Context, o BackupOptions) (m Manifest, err error) {
 		if err := copyFile(o.Keyring, filepath.Join(o.Dir, keyring.FileName)); err != nil {
 			return m, fmt.Errorf("copy the keyring: %w", err)
 		}
+		if err := hasKeys(o.Dir, before); err != nil {
+			return m, err
+		}
 	}
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return m, fmt.Errorf("manifest: %w", err)
 	}
 	return m, writeSynced(filepath.Join(o.Dir, ManifestName), append(text, '\n'))
+}
+
+// hasKeys wants the ring in a directory to have all these keys: one that was retired while the store was copied may have sealed rows of the copy.
+func hasKeys(dir string, want []keyring.Info) error {
+	ring, err := keyring.Open(keyring.Source{Dir: dir}, false)
+	if err != nil {
+		return err
+	}
+	have := ring.IDs()
+	for _, k := range want {
+		if !slices.Contains(have, k.ID) {
+			return &Problem{
+				Code: CodeConflict, Title: "the ring that was copied does not have all keys of the store that was copied", Detail: "key " + k.ID + " is not in it",
+				Next: "make the backup again, in another directory; keys were changed meanwhile",
+			}
+		}
+	}
+	return nil
 }
 
 // ReadManifest reads what a backup is, and verifies that its store is the one that was copied.

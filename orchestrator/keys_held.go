@@ -52,10 +52,10 @@ type keyFacts struct {
 	away      string           // why Temporal cannot be asked; "" where it was
 }
 
-// spoolFact is a spool of this site that no running head has, and when it was last written.
+// spoolFact is a spool of this site that no running head has, and since when its oldest part is there.
 type spoolFact struct {
-	dir     string
-	written time.Time
+	dir   string
+	since time.Time
 }
 
 // flowFact is an open workflow whose payloads may be sealed. key is the one that sealed what it was given, where that is known.
@@ -118,7 +118,7 @@ func (f keyFacts) held() []KeyHold {
 		out = hold(out, KeyHold{
 			Kind: HoldSpool, Subject: s.dir, What: "it was left by an attempt from before the newest key, and what is in it may not be in the store",
 			Next: "meridian fsck says what it is; move it away, with a copy of the ring of today",
-		}, f.since(s.written))
+		}, f.since(s.since))
 	}
 	out = f.heldBySchedules(out)
 	for _, w := range f.flows {

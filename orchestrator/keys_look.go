@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 
 	"meridian/orchestrator/activities"
 	"meridian/orchestrator/workflows"
@@ -80,26 +81,26 @@ func looseSpools(a *activities.Activities, heads []journal.HeldHead) (out []spoo
 		if slices.ContainsFunc(heads, func(h journal.HeldHead) bool { return a.Site.SpoolDir(h.Stack) == dir }) {
 			continue
 		}
-		written, err := newestFile(dir)
+		since, err := oldestFile(dir)
 		if os.IsNotExist(err) {
 			continue // it was cleaned meanwhile
 		}
 		if err != nil {
 			return nil, fmt.Errorf("spool: %w", err)
 		}
-		out = append(out, spoolFact{dir: dir, written: written})
+		out = append(out, spoolFact{dir: dir, since: since})
 	}
 	return out, nil
 }
 
-// newestFile is when something in a directory was last written.
-func newestFile(dir string) (at time.Time, err error) {
-	err = fs.WalkDir(os.DirFS(dir), ".", func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
+// oldestFile is when the oldest of a directory's files was written; of an empty one, when it was made or emptied.
+func oldestFile(dir string) (at time.Time, err error) {
+	err = fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() && path != "." {
 			return err
 		}
 		info, err := d.Info()
-		if err == nil && info.ModTime().After(at) {
+		if err == nil && (at.IsZero() || info.ModTime().Before(at)) {
 			at = info.ModTime()
 		}
 		return err
@@ -125,20 +126,36 @@ func (c *Client) askTemporal(ctx context.Context, w *waker, r *Reconciler, f *ke
 	return err
 }
 
-// workersSeen lists who has asked for workflows and light steps of this installation lately.
+// workersSeen lists who has asked for workflows and light steps of this installation lately. The one call knows of the queue's first partition, which
+// is all there is in Temporal of our own; the other knows of every partition, and not every server has it.
 func (w *waker) workersSeen(ctx context.Context, now time.Time) (out []workerIdentity, err error) {
+	queue := workflows.Queue(w.installation)
 	seen := map[string]bool{}
+	add := func(identity string, at time.Time) {
+		if now.Sub(at) <= workerForgotten && !seen[identity] {
+			seen[identity] = true
+			out = append(out, readIdentity(identity))
+		}
+	}
 	for _, kind := range []enums.TaskQueueType{enums.TASK_QUEUE_TYPE_WORKFLOW, enums.TASK_QUEUE_TYPE_ACTIVITY} {
-		d, err := w.temporal.DescribeTaskQueue(ctx, workflows.Queue(w.installation), kind)
+		d, err := w.temporal.DescribeTaskQueue(ctx, queue, kind)
 		if err != nil {
 			return nil, fmt.Errorf("who works: %w", err)
 		}
 		for _, p := range d.GetPollers() {
-			if now.Sub(p.GetLastAccessTime().AsTime()) > workerForgotten || seen[p.GetIdentity()] {
-				continue
-			}
-			seen[p.GetIdentity()] = true
-			out = append(out, readIdentity(p.GetIdentity()))
+			add(p.GetIdentity(), p.GetLastAccessTime().AsTime())
+		}
+	}
+	all, err := w.temporal.DescribeTaskQueueEnhanced(ctx, client.DescribeTaskQueueEnhancedOptions{
+		TaskQueue: queue, Versions: &client.TaskQueueVersionSelection{Unversioned: true}, ReportPollers: true,
+		TaskQueueTypes: []client.TaskQueueType{client.TaskQueueTypeWorkflow, client.TaskQueueTypeActivity},
+	})
+	if err != nil {
+		return out, nil //nolint:nilerr // the first partition's are known, and nearly everybody asks there within the time that counts
+	}
+	for _, kind := range all.VersionsInfo[""].TypesInfo { //nolint:staticcheck // workers here have no versions, and those have no other place
+		for _, p := range kind.Pollers {
+			add(p.Identity, p.LastAccessTime)
 		}
 	}
 	return out, nil

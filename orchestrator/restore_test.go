@@ -192,3 +192,29 @@ func TestRestoreOverADamagedStore(t *testing.T) {
 	fatal(t, err)
 	fatal(t, st.Close())
 }
+
+// TestABackupHasItsKeys: a key that is retired while the store is copied may have sealed rows of the copy. Such a backup says that it is none.
+func TestABackupHasItsKeys(t *testing.T) {
+	data := t.TempDir()
+	keys, err := keyring.Open(keyring.Source{Dir: data}, true)
+	fatal(t, err)
+	st, err := store.Open(t.Context(), data)
+	fatal(t, err)
+	defer func() { _ = st.Close() }()
+	ring := filepath.Join(data, keyring.FileName)
+	o := BackupOptions{Catalog: catalog.New(st, keys), Journal: journal.New(st, keys), Dir: filepath.Join(t.TempDir(), "good"), Keyring: ring}
+	_, err = Backup(t.Context(), o)
+	fatal(t, err)
+
+	later := t.TempDir() // where the ring is as somebody has left it meanwhile
+	_, err = keyring.Open(keyring.Source{Dir: later}, true)
+	fatal(t, err)
+	o.Dir, o.Keyring = filepath.Join(t.TempDir(), "bad"), filepath.Join(later, keyring.FileName)
+	_, err = Backup(t.Context(), o)
+	if p := problemOf(t, err, CodeConflict); !strings.Contains(p.Detail, keys.IDs()[0]) {
+		t.Errorf("refused with %v", p)
+	}
+	if _, err := ReadManifest(o.Dir); err == nil {
+		t.Error("what is left of it passes for a backup")
+	}
+}

@@ -1,7 +1,9 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -232,5 +234,64 @@ func TestKeysAreNotRotatedUnderOthers(t *testing.T) {
 	}
 	if after := s.ring(); !slices.Equal(before, after) {
 		t.Errorf("the ring was %v and is %v", before, after)
+	}
+	t.Log("a worker whose ring does not open the store ends at once, and says why")
+	wrong := other.work(nil, sealing, func(cmd *exec.Cmd) {
+		cmd.Env = append(cmd.Env, store.Env+"="+s.db, terraform.EnvKeyring+"="+base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("w"), 32)))
+	})
+	select {
+	case <-wrong.ended:
+	case <-time.After(patience):
+		t.Fatalf("it goes on\n%s", wrong.logTail())
+	}
+	if log := wrong.logTail(); wrong.err == nil || !strings.Contains(log, "the key is lost") || !strings.Contains(log, before[0]) {
+		t.Errorf("it ended with %v\n%s", wrong.err, log)
+	}
+}
+
+// TestKeysOfAVariable: a ring that people keep is changed by them. What is sealed follows, and they are told what they may take out.
+func TestKeysOfAVariable(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	sealing := s.sealing()
+	ctx := t.Context()
+	keyOf := func(letter string) string { return base64.StdEncoding.EncodeToString(bytes.Repeat([]byte(letter), 32)) }
+	given := func(ring string) func(*exec.Cmd) {
+		return func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, terraform.EnvKeyring+"="+ring) }
+	}
+	srv := s.serve(sealing, given(keyOf("a")))
+	first, err := srv.Keys(ctx)
+	if err != nil || !first.Given || len(first.Keys) != 1 || first.Keys[0].Rows == 0 {
+		t.Fatalf("the ring is %+v, %v", first, err)
+	}
+	_, err = srv.RotateKeys(ctx, "test")
+	if p := wantProblem(t, err, orchestrator.CodeRefused); !strings.Contains(p.Next, "append a key there") {
+		t.Errorf("refused with %v", p)
+	}
+	srv.stop()
+
+	created := time.Now().UTC().Format(time.RFC3339)
+	srv = s.serve(sealing, given(fmt.Sprintf(`{"keys": [{"key": %q}, {"key": %q, "created": %q}]}`, keyOf("a"), keyOf("b"), created)))
+	var v orchestrator.RetireView
+	s.eventually("the old key may be taken out", func() error {
+		if v, err = srv.RetireKeys(ctx, "test"); err != nil {
+			t.Fatal(err)
+		}
+		if len(v.TakeOut) == 0 {
+			return fmt.Errorf("held by %+v", v.Held)
+		}
+		return nil
+	})
+	if len(v.Retired) != 0 || !slices.Equal(v.TakeOut, []string{first.Keys[0].ID}) || v.Key == first.Keys[0].ID {
+		t.Errorf("what may be taken out: %+v", v)
+	}
+	srv.stop()
+
+	srv = s.serve(sealing, given(keyOf("b")))
+	if look, err := srv.Fsck(ctx, orchestrator.FsckRequest{Actor: "test"}); err != nil || !look.Agree() {
+		t.Errorf("fsck: %+v, %v", look.Findings, err)
+	}
+	if _, err := os.Stat(filepath.Join(s.data, keyring.FileName)); err == nil {
+		t.Error("a ring was written into the data directory")
 	}
 }
