@@ -23,7 +23,7 @@ func (w *worker) runCheck(ctx context.Context, step journal.Step, o stepOptions)
 		return err
 	}
 	scratch := w.site.CheckDir(step.ID)
-	checking, err := tryLock(scratch + scratchLockEnd)
+	checking, err := tryLock(scratch + terraform.ScratchLockEnd)
 	if err != nil {
 		return err
 	}
@@ -47,12 +47,9 @@ func (w *worker) runCheck(ctx context.Context, step journal.Step, o stepOptions)
 	return w.journal.FinishCheck(ctx, res)
 }
 
-// scratchLockEnd ends the name of the lock beside a scratch copy, which whoever works in it holds.
-const scratchLockEnd = ".lock"
-
 // cleanCheck removes the scratch copy, its lock's file last.
 func (w *worker) cleanCheck(scratch string) {
-	for _, path := range []string{scratch, scratch + scratchLockEnd} {
+	for _, path := range []string{scratch, scratch + terraform.ScratchLockEnd} {
 		if err := os.RemoveAll(path); err != nil {
 			w.log.Warn("clean a check", "error", err)
 		}
@@ -86,7 +83,11 @@ func (w *worker) check(ctx context.Context, step journal.Step, dir string) (jour
 	if err != nil {
 		return res, err
 	}
-	said := readOutput(outputPath)
+	veil, err := w.veilOf(ctx, step, p.state, nil)
+	if err != nil {
+		return res, err
+	}
+	said := readOutput(outputPath, func(line []byte) []byte { return veil.hide(line, nil) })
 	res.Outcome, res.ExitCode, res.Diagnostics = outcomeOf(step.Kind, exit, true, nil), exit.Code, said.diagnostics
 	if res.Outcome == journal.OutcomeChanges || res.Outcome == journal.OutcomeUnchanged {
 		if err := readCheck(ctx, &res, p, dir); err != nil {

@@ -153,7 +153,7 @@ func FuzzSpool(f *testing.F) {
 		if _, known := r.family.shim(); known {
 			t.Error("a process of another boot is known")
 		}
-		readOutput(s.path(terraform.OutputInClear))
+		readOutput(s.path(terraform.OutputInClear), func(line []byte) []byte { return line })
 		var d deadline
 		if _, err := s.get(deadlineFile, &d); err != nil {
 			if _, act := leaseNow(terraform.Clock{}, s); act == leaseRuns {

@@ -41,7 +41,7 @@ func outcomeOf(kind journal.StepKind, exit exitRecord, known bool, stopped *canc
 
 // outcome is the result of the attempt, and the artifact of a plan that changes something.
 func (r *run) outcome(ctx context.Context, exit exitRecord, known bool) (journal.Result, *journal.Artifact) {
-	said := readOutput(r.tail.where())
+	said := readOutput(r.tail.where(), func(line []byte) []byte { return r.veil.hide(line, r.newestState()) })
 	res := journal.Result{
 		Step: r.att.Step, Outcome: outcomeOf(r.att.Kind, exit, known, r.stopped()), ExitCode: exit.Code,
 		Serial: r.att.Serial, Diagnostics: said.diagnostics, Launches: 1,
@@ -142,8 +142,8 @@ type output struct {
 	stoppedAt   time.Time // when a signal told terraform to stop
 }
 
-// readOutput reads terraform's whole output.
-func readOutput(path string) output {
+// readOutput reads terraform's whole output, without what hide hides.
+func readOutput(path string, hide func([]byte) []byte) output {
 	var out output
 	f, err := os.Open(path)
 	if err != nil {
@@ -153,7 +153,7 @@ func readOutput(path string) output {
 	lines := bufio.NewScanner(f)
 	lines.Buffer(make([]byte, 64<<10), maxBatchBytes)
 	for lines.Scan() {
-		out.line(lines.Bytes())
+		out.line(hide(lines.Bytes()))
 	}
 	return out
 }

@@ -122,7 +122,7 @@ func TestSweepScratch(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		l, err := tryLock(dir + scratchLockEnd)
+		l, err := tryLock(dir + terraform.ScratchLockEnd)
 		if err != nil || l == nil {
 			t.Fatalf("lock of %s: %v, %v", name, l, err)
 		}
@@ -136,7 +136,7 @@ func TestSweepScratch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, dir := range copies {
-		for _, path := range []string{dir, dir + scratchLockEnd} {
+		for _, path := range []string{dir, dir + terraform.ScratchLockEnd} {
 			if _, err := os.Lstat(path); (err == nil) != (name == "used") {
 				t.Errorf("%s of %s: %v", path, name, err)
 			}

@@ -33,7 +33,7 @@ func resolve(ctx context.Context, site terraform.Site, in io.Reader, log *slog.L
 	}
 	w := &worker{site: site, log: log}
 	scratch := site.CheckDir("resolve-" + uuid.NewString())
-	working, err := tryLock(scratch + scratchLockEnd)
+	working, err := tryLock(scratch + terraform.ScratchLockEnd)
 	if err != nil || working == nil {
 		return a, cmp.Or(err, errBusy)
 	}

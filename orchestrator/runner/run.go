@@ -30,8 +30,11 @@ type run struct {
 	pending []journal.Event // read from the output and not yet in the store
 	shipped int64           // serial of the newest state in the store
 
+	looks  sync.Mutex // one look at the state file at a time
 	mu     sync.Mutex
 	newest *journal.State // newest valid state in the spool
+
+	veil *veil
 
 	moved     time.Duration // when terraform last said something new, as far as this runner saw
 	cancelled *cancelRecord

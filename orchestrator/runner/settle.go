@@ -84,6 +84,9 @@ func (w *worker) settle(ctx context.Context, id stacks.StackID) (*lock, []procSt
 	if err := r.renewed(sent); err != nil {
 		return nil, nil, err
 	}
+	if r.veil, err = w.recallVeil(ctx, step); err != nil {
+		return nil, nil, err
+	}
 	launched, err := r.follow(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -102,7 +102,7 @@ func (r *run) ship(ctx context.Context, rest bool) error {
 				}
 			}
 		}
-		batch := journal.Batch{Events: r.pending}
+		batch := journal.Batch{Events: r.hidden(r.pending)}
 		if r.att.Kind == journal.StepApply && without(theEvents) {
 			batch.Events = nil
 		}

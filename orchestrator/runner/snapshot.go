@@ -69,6 +69,8 @@ func (r *run) watchState(ctx context.Context) {
 
 // snapshotFile spools the state file if it is valid and newer; torn reports a file that is not whole.
 func (r *run) snapshotFile(path string) (torn bool) {
+	r.looks.Lock()
+	defer r.looks.Unlock()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return false

@@ -50,7 +50,7 @@ func (w *worker) state(ctx context.Context, id string, in io.Reader) (terraform.
 		return a, err
 	}
 	scratch := w.site.CheckDir("state-" + uuid.NewString())
-	working, err := tryLock(scratch + scratchLockEnd) // so that no sweep removes it, and one does once this runner was killed
+	working, err := tryLock(scratch + terraform.ScratchLockEnd) // so that no sweep removes it, and one does once this runner was killed
 	if err != nil || working == nil {
 		return a, cmp.Or(err, errBusy)
 	}
@@ -59,12 +59,16 @@ func (w *worker) state(ctx context.Context, id string, in io.Reader) (terraform.
 	if err := stage(scratch, p); err != nil {
 		return a, err
 	}
+	veil, err := w.veilOf(ctx, step, p.state, nil)
+	if err != nil {
+		return a, err
+	}
 	said, err := launch.StateVerb(ctx, launch.Call{Binary: p.binary, Dir: scratch, Env: environment(scratch, p.secrets)}, order.Args)
 	if err != nil {
-		a.Refused = err.Error()
+		a.Refused = string(veil.hide([]byte(err.Error()), nil))
 		return a, nil
 	}
-	a.Output = string(said)
+	a.Output = string(veil.hide(said, nil))
 	a.State, err = os.ReadFile(filepath.Join(scratch, terraform.StateFileName))
 	return a, err
 }

@@ -106,6 +106,10 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	if err != nil {
 		return err
 	}
+	veil, err := w.veilOf(ctx, step, p.state, p.artifact)
+	if err != nil {
+		return err
+	}
 	slot, err := w.takeTokens(ctx, step.Kind, step.Stack.Memory)
 	if err != nil {
 		return err
@@ -141,6 +145,7 @@ func (w *worker) launch(ctx context.Context, step journal.Step, attemptID string
 	}
 	r := w.newRun(att, step)
 	defer r.tail.close()
+	r.veil = veil
 	if err := r.renewed(sent); err != nil {
 		return w.giveUp(ctx, att, stageRefusal(err))
 	}

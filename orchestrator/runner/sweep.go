@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"meridian/stacks/terraform"
 	"meridian/stacks/terraform/launch"
 )
 
@@ -93,8 +94,8 @@ func (w *worker) sweepScratch() error {
 		if err != nil {
 			return err
 		}
-		scratch, isLock := strings.CutSuffix(path, scratchLockEnd)
-		if _, beside := os.Lstat(path + scratchLockEnd); d.IsDir() && beside == nil {
+		scratch, isLock := strings.CutSuffix(path, terraform.ScratchLockEnd)
+		if _, beside := os.Lstat(path + terraform.ScratchLockEnd); d.IsDir() && beside == nil {
 			return fs.SkipDir // a copy: what is in it is terraform's
 		}
 		if d.IsDir() || !isLock {

@@ -27,6 +27,9 @@ func stackDir(id stacks.StackID) string {
 // WorkDir is the one absolute work path of a stack, 0700, the same for plan and apply.
 func (s Site) WorkDir(id stacks.StackID) string { return filepath.Join(s.Root, "work", stackDir(id)) }
 
+// ScratchLockEnd ends the name of the lock beside a scratch copy, which whoever works in it holds.
+const ScratchLockEnd = ".lock"
+
 // CheckDir is the scratch copy of one check step.
 func (s Site) CheckDir(step string) string {
 	return filepath.Join(s.Root, "check", filepath.FromSlash(step))
