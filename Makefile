@@ -26,8 +26,8 @@ setup-tests: setup ## install what is missing to test: an emulator of AWS, Cassa
 	@.ci/moto.sh
 	@.ci/cassandra.sh --if-possible
 	@.ci/opensearch.sh
-	@.ci/pgbouncer.sh
-	@.ci/mariadb.sh
+	@.ci/unpacked.sh pgbouncer pgbouncer 'tests of poolers' pgbouncer libevent-2.1-7 libc-ares2
+	@.ci/unpacked.sh mariadb mariadbd 'tests of MySQL and MariaDB' mariadb-server-core libaio1 liburing2 libnuma1
 
 .PHONY: build
 build: ## build meridian, meridian-runner and terraform-provider-localdb into bin/

@@ -3,6 +3,8 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"path/filepath"
 	"slices"
@@ -62,6 +64,7 @@ func (m *meridian) logIn(host string, port int, keyspace, user, password string)
 	c.Timeout, c.ConnectTimeout = 20*time.Second, 10*time.Second
 	c.Authenticator = gocql.PasswordAuthenticator{Username: user, Password: password}
 	c.HostFilter = gocql.WhiteListHostFilter(host) // the other regions are none of this session's
+	c.Logger = log.New(io.Discard, "", 0)          // it goes on about nodes that a test has ended
 	c.Events.DisableNodeStatusEvents, c.Events.DisableTopologyEvents = true, true
 	s, err := c.CreateSession()
 	if err != nil {

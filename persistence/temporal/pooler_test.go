@@ -17,7 +17,7 @@ import (
 	"meridian/persistence/store/storetest"
 )
 
-// findPgBouncer is where .ci/pgbouncer.sh finds it or puts it.
+// findPgBouncer is where make setup-tests finds it or puts it.
 func findPgBouncer() string {
 	places := []string{"/usr/sbin/pgbouncer", "/var/cache/meridian/pgbouncer/current/bin/pgbouncer"}
 	if cache, err := os.UserCacheDir(); err == nil {
@@ -36,7 +36,7 @@ func pooler(t *testing.T, where, mode, ignore string) string {
 	t.Helper()
 	program := findPgBouncer()
 	if program == "" {
-		t.Skip("no PgBouncer on this machine: .ci/pgbouncer.sh gets one")
+		t.Skip("no PgBouncer on this machine: make setup-tests gets one")
 	}
 	behind, err := url.Parse(where)
 	if err != nil {

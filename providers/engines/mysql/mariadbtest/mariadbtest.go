@@ -83,7 +83,7 @@ func find() (programs, error) {
 			return p, nil
 		}
 	}
-	return programs{}, errors.New("there is no MariaDB server: run .ci/mariadb.sh")
+	return programs{}, errors.New("there is no MariaDB server: run make setup-tests")
 }
 
 var template struct {
