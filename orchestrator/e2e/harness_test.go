@@ -161,9 +161,10 @@ func timing() stacks.Timing {
 	return t
 }
 
-// timing is what a Meridian in this process has.
+// timing is what a Meridian in this process has. Nobody kills it, and the busier the machine, the later a heartbeat arrives.
 func (s *site) timing() stacks.Timing {
 	t := timing()
+	t.Heartbeat = 5 * time.Second
 	t.DriftEvery = s.driftEvery
 	t.ReconcileEvery = cmp.Or(s.reconcileEvery, t.ReconcileEvery)
 	return t

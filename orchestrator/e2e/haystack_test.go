@@ -159,7 +159,10 @@ func (w *processWatch) look() {
 			continue
 		}
 		environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		exe, _ := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
+		exe, err := os.Readlink(filepath.Join("/proc", e.Name(), "exe"))
+		if err != nil { // it has ended meanwhile
+			exe, _, _ = strings.Cut(string(args), "\x00")
+		}
 		w.mu.Lock()
 		w.seen[sight{filepath.Base(exe), string(args), string(environ)}] = true
 		w.mu.Unlock()
