@@ -113,7 +113,7 @@ func awsDrift(t *testing.T) {
 		t.Errorf("the rules are %+v, %v", rules, err)
 	}
 
-	for range 10 {
+	for range 10 { // an untouched stack stays clean
 		m.wantDrift(m.checkDrift("orders"))
 	}
 

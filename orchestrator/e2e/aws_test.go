@@ -12,20 +12,20 @@ var awsStories = []struct {
 	tell func(*testing.T)
 }{
 	{"Global", awsGlobal},
-	{"Replica", awsReplica},
 	{"Drift", awsDrift},
-	{"Import", awsImport},
 	{"MySQL", awsMySQL},
+	{"Replica", awsReplica},
 	{"CreatedTwice", awsTwice},
+	{"Import", awsImport},
+	{"KilledInTheMiddle", awsKilledInTheMiddle},
 	{"LogicalLinks", awsLogicalLinks},
 	{"AuroraKilled", awsAuroraKilled},
 	{"Module", awsModule},
 	{"AuroraImport", awsAuroraImport},
-	{"KilledInTheMiddle", awsKilledInTheMiddle},
 }
 
 // awsAtOnce is how many stories of AWS are told at once: each has a server, databases and a provider of half a gigabyte, and mostly waits.
-const awsAtOnce = 4
+const awsAtOnce = 5
 
 // TestAWS tells the stories of AWS, some of them at once. They mostly wait for the provider hashicorp/aws, so that together they take the place
 // of one test among those that run in parallel; -run TestAWS/Replica tells one.
