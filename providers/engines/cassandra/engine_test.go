@@ -255,6 +255,9 @@ func changedOutside(t *testing.T, in providers.LinkInput, objects providers.Obje
 	}
 	for _, at := range []providers.Target{in.From, in.To} {
 		patiently(t, "objects", func() error { _, err := e.EnsureObjects(t.Context(), at, objects); return err })
+		reader, err := query(t, at, "reader", objects.Passwords["reader"]) // at once, although the node believed in another password a moment ago
+		must(t, err)
+		reader.Close()
 	}
 	patiently(t, "the link", func() error { return e.EnsureLink(t.Context(), in) })
 	if found := both(); len(found) > 0 {

@@ -2,10 +2,12 @@ package cassandra
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"meridian/providers"
 	"meridian/stacks"
@@ -54,6 +56,7 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 			continue
 		}
 		_, there := roles[u.Name]
+		changed := true
 		switch {
 		case !there:
 			report.Changed = append(report.Changed, "created user "+u.Name)
@@ -61,6 +64,11 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 		case !knows(ctx, t, u.Name, o.Passwords[u.Name]):
 			report.Changed = append(report.Changed, "set the password of user "+u.Name)
 			err = s.exec(ctx, "ALTER ROLE "+ident(u.Name)+" WITH LOGIN = true AND PASSWORD = "+text(o.Passwords[u.Name]))
+		default:
+			changed = false
+		}
+		if err == nil && changed {
+			err = awaitLogin(ctx, t, u.Name, o.Passwords[u.Name])
 		}
 		if err != nil {
 			return report, fmt.Errorf("user %s: %w", u.Name, err)
@@ -121,6 +129,26 @@ func (Engine) EnsureObjects(ctx context.Context, t providers.Target, o providers
 	}
 	slices.Sort(report.Unmanaged)
 	return report, nil
+}
+
+// credentialsFor is how long one attempt waits for a node to take a password: it believes what it has heard of a role for
+// `credentials_validity`, 2 s unless cassandra.yaml says otherwise.
+const credentialsFor = 5 * time.Second
+
+// awaitLogin waits until a user can log in with the password that it was given just now.
+func awaitLogin(ctx context.Context, t providers.Target, user, password string) error {
+	deadline, again := time.After(credentialsFor), time.NewTicker(100*time.Millisecond)
+	defer again.Stop()
+	for !knows(ctx, t, user, password) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-deadline:
+			return errors.New("the node does not take its new password yet: it believes what it knew of the role for credentials_validity")
+		case <-again.C:
+		}
+	}
+	return nil
 }
 
 // knows reports whether a user can log in with its password. Only a refusal says no.
