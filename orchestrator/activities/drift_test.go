@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -161,6 +162,28 @@ func TestDriftJoins(t *testing.T) {
 				t.Errorf("it is %s with %d found: %q, want %s with %d: %q", got.Outcome, got.Found, got.Message, test.outcome, test.found, test.says)
 			}
 		})
+	}
+}
+
+// TestACopyThatGotOn looks at a link for a while: a copy that got on in one of the looks is no drift, though it waits in the last.
+func TestACopyThatGotOn(t *testing.T) {
+	h := newHouse(t)
+	h.Timing.LinkLook = 3 * looksEvery
+	looks := 0
+	h.engine.check = func() providers.LinkStatus {
+		looks++
+		return providers.LinkStatus{State: providers.StatePending, Moving: looks == 1, Message: fmt.Sprintf("copying orders: %d of 5 tables", looks)}
+	}
+	spec := orders("ankara", "istanbul")
+	link := stacks.Link{From: "ankara", To: "istanbul", Mode: stacks.LinkLogical}
+	spec.Spec.Replication.Links = []stacks.Link{link}
+	db := h.applied("ankara", "istanbul")
+	j := driftJob{check: catalog.DriftCheck{Incarnation: db.Incarnation}, db: db, spec: spec, run: catalog.Run{Incarnation: db.Incarnation, Namespace: "default", Name: "orders"}}
+	h.must(h.Catalog.EnsureSecret(t.Context(), db.Incarnation, linkSecret("ankara-istanbul")))
+	st, err := h.lookOnce(t.Context(), j, link)
+	h.must(err)
+	if _, drifted := linkDrift(link, st); drifted || looks < 2 || st.Message != "copying orders: 1 of 5 tables" {
+		t.Errorf("after %d looks it is drift: %t, %+v", looks, drifted, st)
 	}
 }
 
