@@ -19,11 +19,11 @@ const maxSpooledHead = 1 << 10
 // SealSpooled seals what is not in the store yet, a state mostly, for a runner's spool.
 func SealSpooled(keys *keyring.Keyring, id stacks.StackID, plain []byte) ([]byte, error) {
 	head := spooledHead + id.String()
-	sealed, err := keys.Seal(plain, head)
+	sealed, err := keys.AppendSealed([]byte(head+"\n"), plain, head)
 	if err != nil {
 		return nil, fmt.Errorf("seal what is of %s: %w", id, err)
 	}
-	return append([]byte(head+"\n"), sealed...), nil
+	return sealed, nil
 }
 
 // CheckSpooled reports whether the journal's ring opens what SealSpooled made.

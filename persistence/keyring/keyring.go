@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,6 +59,11 @@ type Keyring struct {
 
 // Seal encrypts plain, bound to context (the table and key of its row).
 func (k *Keyring) Seal(plain []byte, context string) ([]byte, error) {
+	return k.AppendSealed(nil, plain, context)
+}
+
+// AppendSealed appends what Seal makes to dst: a state of some megabytes is not copied once more.
+func (k *Keyring) AppendSealed(dst, plain []byte, context string) ([]byte, error) {
 	if err := k.refresh(); err != nil {
 		return nil, err
 	}
@@ -66,8 +72,7 @@ func (k *Keyring) Seal(plain []byte, context string) ([]byte, error) {
 	aead := k.aead[id]
 	k.mu.RUnlock()
 	head := prefix(id)
-	out := make([]byte, PrefixLen, PrefixLen+len(plain)+aead.Overhead())
-	copy(out, head)
+	out := append(slices.Grow(dst, PrefixLen+len(plain)+aead.Overhead()), head...)
 	return aead.Seal(out, nil, plain, additional(head, context)), nil
 }
 
