@@ -88,7 +88,7 @@ func scratchLeft(site terraform.Site) (left bool, err error) {
 			return nil
 		}
 		if info, err := d.Info(); err != nil || !strings.HasSuffix(path, terraform.ScratchLockEnd) || time.Since(info.ModTime()) < scratchYoung {
-			return nil //nolint:nilerr // somebody was done with it, or it is none of ours
+			return nil // somebody was done with it, or it is none of ours
 		}
 		lock, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
