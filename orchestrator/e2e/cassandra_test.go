@@ -17,6 +17,7 @@ import (
 
 	"meridian/orchestrator"
 	"meridian/persistence/catalog"
+	"meridian/persistence/store"
 	"meridian/providers/local/cassandra"
 	"meridian/stacks"
 )
@@ -159,6 +160,10 @@ func TestCassandraStory(t *testing.T) {
 	if got := count(t, m.cql("istanbul")); got != rows+2 {
 		t.Errorf("%d of %d rows in istanbul once it is back", got, rows+2)
 	}
+	if err := m.cql("ankara").Query("UPDATE lines SET what = ? WHERE id = -1", openWords).Exec(); err != nil {
+		t.Fatal(err)
+	}
+	m.noPasswordInNodes()
 	m.destroy("parcels")
 	m.nothingLeft()
 	if left := m.nodes(); len(left) > 0 {
@@ -332,4 +337,48 @@ func (m *meridian) nodePIDs() []int {
 		}
 	}
 	return out
+}
+
+// openWords are in a row, so that a search of a node's files that finds no password is one that finds something.
+const openWords = "words-that-anybody-may-read"
+
+// noPasswordInNodes looks for the passwords of administrator and users in every byte that the nodes keep: data, commit logs, their own logs.
+func (m *meridian) noPasswordInNodes() {
+	t := m.site.t
+	t.Helper()
+	var names []string
+	incarnation := m.incarnation("parcels")
+	err := m.store.Read(t.Context(), func(tx *store.Tx) (err error) {
+		names, err = column(tx, "SELECT name FROM secrets WHERE incarnation = '"+incarnation+"'")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var secrets []secret
+	for _, name := range names {
+		text, err := m.catalog.Secret(t.Context(), incarnation, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		secrets = append(secrets, secret{name, text})
+	}
+	if len(secrets) < 2 {
+		t.Errorf("secrets are %v, want those of administrator and user", names)
+	}
+	home := m.home("parcels", "ankara")
+	if _, err := os.Stat(home); err != nil {
+		t.Fatal(err)
+	}
+	open := false
+	for path, found := range holds(t, filepath.Dir(home), newHaystack(append(secrets, secret{"words", openWords})...)) {
+		for _, f := range found {
+			if open = open || f.secret == "words"; f.secret != "words" {
+				t.Errorf("a node's %s holds %s", path, f)
+			}
+		}
+	}
+	if !open {
+		t.Error("a row was found in no file of the nodes: the search finds nothing")
+	}
 }
