@@ -116,7 +116,7 @@ func TestKeysAreRotated(t *testing.T) {
 	}
 	srv.kill()
 	srv = s.serve(slowly, sealing)
-	s.work(nil, slowly, sealing).joins()
+	worker := s.work(nil, slowly, sealing).joins()
 	run := srv.wait(srv.asked(alone("{action: report}")).ID)
 	for i := range 400 {
 		if err := m.catalog.AppendLog(ctx, catalog.LogLine{Run: run.ID, Level: "INFO", Text: fmt.Sprintf("line %d", i)}); err != nil {
@@ -195,6 +195,7 @@ func TestKeysAreRotated(t *testing.T) {
 
 	t.Log("nobody misses it, a server that starts anew least of all")
 	srv.kill()
+	worker.kill() // it has the old key in memory until it seals
 	srv = s.serve(sealing)
 	waits = srv.wait(waits.ID)
 	if _, err := srv.Approve(ctx, waits.ID, waits.PlanDigest, "test"); err != nil {
