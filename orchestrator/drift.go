@@ -11,7 +11,11 @@ import (
 	"meridian/stacks"
 )
 
-// CheckDrift asks for a check of a database now, and returns it; one that is at work already is returned instead.
+// maxOpenChecks is how many checks of a database are under way at once at most: they look one after another.
+const maxOpenChecks = 3
+
+// CheckDrift asks for a check of a database now, and returns it. It does not join a check that is at work already, which may have looked before
+// whoever asks changed something; only where several wait, the newest of them is returned instead.
 func (c *Client) CheckDrift(ctx context.Context, namespace, name, actor string) (DriftCheckView, error) {
 	db, err := c.catalog.Database(ctx, namespace, name)
 	if err != nil {
@@ -22,11 +26,12 @@ func (c *Client) CheckDrift(ctx context.Context, namespace, name, actor string) 
 			Code: CodeConflict, Title: fmt.Sprintf("nothing of %s/%s was applied yet, so nothing can have drifted", namespace, name), Next: "see what became of its runs: meridian run list",
 		}
 	}
-	checks, err := c.catalog.Drifts(ctx, db.Incarnation, 1)
+	checks, err := c.catalog.Drifts(ctx, db.Incarnation, maxOpenChecks)
 	if err != nil {
 		return DriftCheckView{}, err
 	}
-	if len(checks) > 0 && checks[0].EndedAt == nil {
+	over := slices.ContainsFunc(checks, func(d catalog.DriftCheck) bool { return d.EndedAt != nil })
+	if len(checks) == maxOpenChecks && !over {
 		return driftCheckView(checks[0], db), nil
 	}
 	check, err := c.catalog.BeginDrift(ctx, catalog.DriftCheck{Incarnation: db.Incarnation, Reason: catalog.DriftAsked, Actor: actor})
