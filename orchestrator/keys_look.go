@@ -153,7 +153,7 @@ func (w *waker) workersSeen(ctx context.Context, now time.Time) (out []workerIde
 	if err != nil {
 		return out, nil //nolint:nilerr // the first partition's are known, and nearly everybody asks there within the time that counts
 	}
-	for _, kind := range all.VersionsInfo[""].TypesInfo { //nolint:staticcheck // workers here have no versions, and those have no other place
+	for _, kind := range all.VersionsInfo[""].TypesInfo {
 		for _, p := range kind.Pollers {
 			add(p.Identity, p.LastAccessTime)
 		}
