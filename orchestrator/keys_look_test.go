@@ -55,7 +55,7 @@ func (f *toldTemporal) DescribeTaskQueueEnhanced(context.Context, client.Describ
 		pollers = append(pollers, client.TaskQueuePollerInfo{Identity: who, LastAccessTime: at})
 	}
 	types := map[client.TaskQueueType]client.TaskQueueTypeInfo{client.TaskQueueTypeWorkflow: {Pollers: pollers}}
-	return client.TaskQueueDescription{VersionsInfo: map[string]client.TaskQueueVersionInfo{"": {TypesInfo: types}}}, nil //nolint:staticcheck // as the server answers
+	return client.TaskQueueDescription{VersionsInfo: map[string]client.TaskQueueVersionInfo{"": {TypesInfo: types}}}, nil
 }
 
 // ListOpenWorkflow gives one workflow a page, in order of their IDs.
