@@ -206,3 +206,19 @@ func TestRunLog(t *testing.T) {
 		t.Fatalf("last line of nothing %+v, %v", none, err)
 	}
 }
+
+// TestPayloadsSince: what is noted once stays as it was noted first.
+func TestPayloadsSince(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	if since, err := h.PayloadsSince(ctx); err != nil || !since.IsZero() {
+		t.Fatalf("before anything was sealed: %s, %v", since, err)
+	}
+	h.must(h.NotePayloads(ctx))
+	first, err := h.PayloadsSince(ctx)
+	h.must(err)
+	h.must(h.NotePayloads(ctx))
+	if again, err := h.PayloadsSince(ctx); err != nil || first.IsZero() || !again.Equal(first) {
+		t.Errorf("noted at %s, then at %s, %v", first, again, err)
+	}
+}

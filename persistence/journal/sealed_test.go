@@ -147,3 +147,25 @@ func TestAChangedStoreIsNoticed(t *testing.T) {
 		})
 	}
 }
+
+// TestHeldHeads: only an attempt that is not known to be over holds its head, since its step was made.
+func TestHeldHeads(t *testing.T) {
+	h := newHouse(t)
+	ctx := t.Context()
+	h.stack(ankara)
+	step := h.step(ankara, "r-1", "plan.1", journal.StepPlan)
+	if held, err := h.HeldHeads(ctx); err != nil || len(held) != 0 {
+		t.Fatalf("before anybody works: %+v, %v", held, err)
+	}
+	f := h.mustTake(ankara, step, "a1")
+	made, err := h.Step(ctx, step)
+	h.must(err)
+	want := journal.HeldHead{Stack: ankara, Site: "here", Step: step, Since: made.CreatedAt}
+	if held, err := h.HeldHeads(ctx); err != nil || len(held) != 1 || held[0] != want {
+		t.Errorf("while somebody works: %+v, %v, want %+v", held, err, want)
+	}
+	h.must(h.Finish(ctx, ankara, f, journal.Result{Step: step, Outcome: journal.OutcomeUnchanged}, nil))
+	if held, err := h.HeldHeads(ctx); err != nil || len(held) != 0 {
+		t.Errorf("afterwards: %+v, %v", held, err)
+	}
+}

@@ -43,6 +43,17 @@ func TestSealedRowsAreFoundAndRewritten(t *testing.T) {
 	if p := prefixes(); !slices.Equal(p, []string{"new:", "old:"}) {
 		t.Fatalf("prefixes %q", p)
 	}
+	counts, err := s.SealedCounts(ctx, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{}
+	for _, c := range counts {
+		got = append(got, fmt.Sprintf("%s %s %d", c.Table, c.Prefix, c.Rows))
+	}
+	if want := []string{"links new: 1", "secrets old: 50"}; !slices.Equal(got, want) {
+		t.Errorf("counted %q, want %q", got, want)
+	}
 	boom := errors.New("boom")
 	calls := 0
 	rewrite := func(failAt int) error {
