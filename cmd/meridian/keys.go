@@ -132,7 +132,7 @@ func printRotation(t *table, v orchestrator.RotateView) {
 	} else {
 		t.line("%s seals from now on", v.Key)
 	}
-	t.line("%d rows were sealed again", v.Resealed)
+	t.line("rows sealed again: %d", v.Resealed)
 	printHolds(t, v.Held)
 }
 
@@ -174,7 +174,7 @@ Temporal's Web UI no longer opens what was sealed in histories that have ended.`
 
 func printRetirement(t *table, v orchestrator.RetireView) {
 	if v.Resealed > 0 {
-		t.line("%d rows were sealed again", v.Resealed)
+		t.line("rows sealed again: %d", v.Resealed)
 	}
 	switch {
 	case len(v.Held) > 0:
