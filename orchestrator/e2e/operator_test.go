@@ -162,6 +162,15 @@ func (m *meridian) reset(ctx context.Context, workflow string) error {
 	return nil // nothing has been decided yet
 }
 
+// over is an error while an execution is open.
+func (m *meridian) over(workflow string) error {
+	d, err := m.sdk.DescribeWorkflowExecution(context.Background(), workflow, "")
+	if err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		err = errNotYet
+	}
+	return err
+}
+
 // whom names the executions of a run: its funnel, its own, and its regions'.
 func (m *meridian) whom(run orchestrator.RunView) map[string]string {
 	installation, err := m.catalog.Installation(context.Background())
@@ -311,6 +320,8 @@ func (m *meridian) meddle(t *testing.T, g *gates, phase stacks.Phase, cases []me
 				t.Errorf("%s: the run is %s: %s", name, v.Phase, v.Message)
 				return
 			}
+			// The row says so a moment before the execution has ended; what is done to it until then is done to a run that plans.
+			m.site.await(name+" has no execution while it awaits its yes", func() error { return m.over(m.whom(run)["run"]) })
 		}
 		m.do(c.verb, m.whom(run)[c.whom])
 		if phase == stacks.PhaseAwaiting {
