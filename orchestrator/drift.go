@@ -11,7 +11,7 @@ import (
 	"meridian/stacks"
 )
 
-// maxOpenChecks is how many checks of a database are under way at once at most: they look one after another.
+// maxOpenChecks is how many of a database's newest checks may all be under way before one that is asked for joins them: they look one after another.
 const maxOpenChecks = 3
 
 // CheckDrift asks for a check of a database now, and returns it. It does not join a check that is at work already, which may have looked before

@@ -56,7 +56,8 @@ func shelveWork(data string, keys *keyring.Keyring) error {
 	return nil
 }
 
-// sealFile seals a file into another one and removes it; one that is not there is fine.
+// sealFile seals a file into another one and removes it; one that is not there is fine. It may be the only copy of a stack's newest state, so what
+// is sealed is on the disk before it goes.
 func sealFile(keys *keyring.Keyring, id stacks.StackID, from, to string) error {
 	text, err := os.ReadFile(from)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +70,17 @@ func sealFile(keys *keyring.Keyring, id stacks.StackID, from, to string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(to, sealed, 0o600); err != nil {
+	fresh := to + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a restore that was killed
+		return err
+	}
+	if err := writeSynced(fresh, sealed); err != nil {
+		return err
+	}
+	if err := os.Rename(fresh, to); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(to)); err != nil {
 		return err
 	}
 	return os.Remove(from)

@@ -21,17 +21,18 @@ func TestRestoreShelvesWhatIsInClear(t *testing.T) {
 	data, backup := keptStore(t)
 	const needle = "a secret of a foreign module"
 	for path, text := range map[string]string{
-		"spool/default/orders-x1/ankara/attempt.json":              `{"id":"a","stack":{"Namespace":"default","Name":"orders","Incarnation":"x1","Region":"ankara"}}`,
-		"work/default/orders-x1/ankara/terraform.tfstate":          needle + " 1",
-		"work/default/orders-x1/ankara/errored.tfstate":            needle + " 2",
-		"work/default/orders-x1/ankara/terraform.tfstate.backup":   needle,
-		"work/default/orders-x1/ankara/.terraform/output.ndjson":   needle + " 3",
-		"work/default/orders-x1/ankara/.terraform/shim.log":        needle,
-		"spool/default/the-old-one-x2/ankara/attempt.json":         `{"id":`,
-		"spool/default/the-old-one-x2/ankara/state.snapshot":       needle + " 4",
-		"spool/default/the-old-one-x2/ankara/output.ndjson":        needle + " 5",
-		"check/run/ankara/check.1/attempt/terraform.tfstate":       needle,
-		"work/default/nobody-x3/istanbul/.terraform/output.ndjson": needle,
+		"spool/default/orders-x1/ankara/attempt.json":                 `{"id":"a","stack":{"Namespace":"default","Name":"orders","Incarnation":"x1","Region":"ankara"}}`,
+		"work/default/orders-x1/ankara/terraform.tfstate":             needle + " 1",
+		"work/default/orders-x1/ankara/errored.tfstate":               needle + " 2",
+		"work/default/orders-x1/ankara/terraform.tfstate.backup":      needle,
+		"work/default/orders-x1/ankara/.terraform/output.ndjson":      needle + " 3",
+		"work/default/orders-x1/ankara/.terraform/shim.log":           needle,
+		"spool/default/orders-x1/ankara/terraform.tfstate.sealed.new": "half of it, by a restore that was killed",
+		"spool/default/the-old-one-x2/ankara/attempt.json":            `{"id":`,
+		"spool/default/the-old-one-x2/ankara/state.snapshot":          needle + " 4",
+		"spool/default/the-old-one-x2/ankara/output.ndjson":           needle + " 5",
+		"check/run/ankara/check.1/attempt/terraform.tfstate":          needle,
+		"work/default/nobody-x3/istanbul/.terraform/output.ndjson":    needle,
 	} {
 		path = filepath.Join(data, filepath.FromSlash(path))
 		fatal(t, os.MkdirAll(filepath.Dir(path), 0o700))

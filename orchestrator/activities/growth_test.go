@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"meridian/persistence/catalog"
 	"meridian/stacks"
 )
 
@@ -28,19 +27,7 @@ func TestNothingIsShrunk(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
 			h.cloud.growths = tc.growths
-			h.submit(orders("ankara"), tc.kind)
-			h.step("", stacks.PhasePlanning, "ankara")
-			h.planned("ankara", "a")
-			h.must(h.Catalog.UpdateRegion(t.Context(), h.run.ID, "ankara", func(r catalog.RunRegion) catalog.RunRegion {
-				r.Changes = []stacks.Change{tc.change}
-				return r
-			}))
-			var work []string
-			if tc.next == stacks.PhaseApplying {
-				work = []string{"ankara"}
-			}
-			h.step(stacks.PhasePlanning, tc.next, work...)
-			row := h.row()
+			row := h.judged(orders("ankara"), tc.kind, tc.change, tc.next)
 			if tc.next != stacks.PhaseFailed {
 				return
 			}

@@ -227,6 +227,24 @@ func (h *house) row() catalog.Run {
 	return run
 }
 
+// judged is the row of a run that is planned to make one change in ankara, once what it may do was judged; next is where it goes from there.
+func (h *house) judged(db stacks.Database, kind stacks.RunKind, change stacks.Change, next stacks.Phase) catalog.Run {
+	h.t.Helper()
+	h.submit(db, kind)
+	h.step("", stacks.PhasePlanning, "ankara")
+	h.planned("ankara", "a")
+	h.must(h.Catalog.UpdateRegion(h.t.Context(), h.run.ID, "ankara", func(r catalog.RunRegion) catalog.RunRegion {
+		r.Changes = []stacks.Change{change}
+		return r
+	}))
+	var work []string
+	if next == stacks.PhaseApplying {
+		work = []string{"ankara"}
+	}
+	h.step(stacks.PhasePlanning, next, work...)
+	return h.row()
+}
+
 // planned plays a plan that changes something, or, with an empty digest, nothing.
 func (h *house) planned(region, digest string) {
 	h.t.Helper()

@@ -36,19 +36,7 @@ func TestReplaceNeedsToBeAllowed(t *testing.T) {
 			h := newHouse(t)
 			db := orders("ankara")
 			db.Spec.AllowReplace = tc.allowed
-			h.submit(db, tc.kind)
-			h.step("", stacks.PhasePlanning, "ankara")
-			h.planned("ankara", "a")
-			h.must(h.Catalog.UpdateRegion(t.Context(), h.run.ID, "ankara", func(r catalog.RunRegion) catalog.RunRegion {
-				r.Changes = []stacks.Change{tc.change}
-				return r
-			}))
-			var work []string
-			if tc.next == stacks.PhaseApplying {
-				work = []string{"ankara"}
-			}
-			h.step(stacks.PhasePlanning, tc.next, work...)
-			row := h.row()
+			row := h.judged(db, tc.kind, tc.change, tc.next)
 			if tc.next != stacks.PhaseFailed {
 				return
 			}
